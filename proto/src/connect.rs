@@ -1,0 +1,302 @@
+//! The connection phase: greeting, login, and what an authentication exchange is made of.
+
+use crate::{
+    CapabilityFlags, ProtocolError,
+    field::{Reader, put_lenenc_bytes, put_nul_terminated},
+};
+
+/// Bytes in the random challenge of a greeting.
+pub const NONCE: usize = 20;
+
+/// `Protocol::HandshakeV10`: a server's first packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// For example `9.7.4` or `11.8.9-MariaDB`.
+    pub version: String,
+    /// The connection's id on that server.
+    pub connection_id: u32,
+    /// The challenge that passwords are scrambled with.
+    pub nonce: [u8; NONCE],
+    /// What the server offers.
+    pub capabilities: CapabilityFlags,
+    /// The server's default collation, its lower 8 bits.
+    pub collation: u8,
+    /// See [`crate::reply::status`].
+    pub status: u16,
+    /// The authentication method that the server suggests.
+    pub plugin: String,
+}
+
+impl Greeting {
+    /// Reads a greeting's payload.
+    ///
+    /// # Errors
+    /// Another protocol version than 10, or a payload that ends inside a field. (A server may send an ERR packet
+    /// instead of a greeting: look at the first byte before.)
+    pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(payload, "a server's greeting");
+        if reader.u8()? != 10 {
+            return Err(ProtocolError::Unexpected("the protocol version of a server's greeting"));
+        }
+        let version = String::from_utf8_lossy(reader.nul_terminated()?).into_owned();
+        let connection_id = reader.u32()?;
+        let mut nonce = [0; NONCE];
+        nonce[..8].copy_from_slice(reader.bytes(8)?);
+        reader.u8()?; // filler
+        let lower = reader.u16()?;
+        let collation = reader.u8()?;
+        let status = reader.u16()?;
+        let upper = reader.u16()?;
+        let capabilities = CapabilityFlags::from_bits_retain(u32::from(upper) << 16 | u32::from(lower));
+        reader.u8()?; // auth_plugin_data_len
+        reader.bytes(10)?; // reserved; MariaDB's extended capabilities, which we do not use
+        nonce[8..].copy_from_slice(reader.bytes(12)?);
+        if reader.rest().first() == Some(&0) {
+            reader.u8()?;
+        }
+        let plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
+        Ok(Self { version, connection_id, nonce, capabilities, collation, status, plugin })
+    }
+
+    /// Appends the payload.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        let capabilities = self.capabilities.bits();
+        out.push(10);
+        put_nul_terminated(out, self.version.as_bytes());
+        out.extend_from_slice(&self.connection_id.to_le_bytes());
+        out.extend_from_slice(&self.nonce[..8]);
+        out.push(0);
+        out.extend_from_slice(&(capabilities as u16).to_le_bytes());
+        out.push(self.collation);
+        out.extend_from_slice(&self.status.to_le_bytes());
+        out.extend_from_slice(&((capabilities >> 16) as u16).to_le_bytes());
+        out.push(NONCE as u8 + 1);
+        out.extend_from_slice(&[0; 10]);
+        out.extend_from_slice(&self.nonce[8..]);
+        out.push(0);
+        put_nul_terminated(out, self.plugin.as_bytes());
+    }
+}
+
+/// `Protocol::HandshakeResponse41`: a client's login.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// What the client wants, of what was offered.
+    pub capabilities: CapabilityFlags,
+    /// The longest packet that the client takes; informative.
+    pub max_packet: u32,
+    /// The collation that the client starts with, its lower 8 bits.
+    pub collation: u8,
+    /// The user's name, in the client's character set.
+    pub user: Vec<u8>,
+    /// The answer to the greeting's challenge.
+    pub response: Vec<u8>,
+    /// The default schema, if the client names one.
+    pub schema: Option<Vec<u8>>,
+    /// The method that `response` was made with; empty if the client does not say.
+    pub plugin: String,
+    /// Connection attributes, name and value, still length-encoded.
+    pub attributes: Vec<u8>,
+}
+
+/// Bytes of an SSLRequest: a login's first 32 bytes, sent alone before the connection becomes TLS.
+pub const SSL_REQUEST: usize = 32;
+
+impl Login {
+    /// Reads a login's payload.
+    ///
+    /// # Errors
+    /// A client of before protocol 4.1, or a payload that ends inside a field.
+    pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(payload, "a client's login");
+        let capabilities = CapabilityFlags::from_bits_retain(reader.u32()?);
+        if !capabilities.contains(CapabilityFlags::CLIENT_PROTOCOL_41) {
+            return Err(ProtocolError::Unexpected("a login of protocol 3.20, which is not spoken any more"));
+        }
+        let max_packet = reader.u32()?;
+        let collation = reader.u8()?;
+        reader.bytes(23)?; // filler; MariaDB clients put extended capabilities in its last four bytes
+        let user = reader.nul_terminated()?.to_vec();
+        let response = if capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) {
+            reader.lenenc_bytes()?.to_vec()
+        } else if capabilities.contains(CapabilityFlags::CLIENT_SECURE_CONNECTION) {
+            let length = reader.u8()?;
+            reader.bytes(length.into())?.to_vec()
+        } else {
+            reader.nul_terminated()?.to_vec()
+        };
+        let mut schema = None;
+        if capabilities.contains(CapabilityFlags::CLIENT_CONNECT_WITH_DB) && !reader.is_empty() {
+            schema = Some(reader.nul_or_end().to_vec()).filter(|name| !name.is_empty());
+        }
+        let mut plugin = String::new();
+        if capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH) && !reader.is_empty() {
+            plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
+        }
+        let mut attributes = Vec::new();
+        if capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
+            attributes = reader.lenenc_bytes()?.to_vec();
+        }
+        Ok(Self { capabilities, max_packet, collation, user, response, schema, plugin, attributes })
+    }
+
+    /// Appends the payload.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.put_ssl_request(out);
+        put_nul_terminated(out, &self.user);
+        if self.capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) {
+            put_lenenc_bytes(out, &self.response);
+        } else {
+            out.push(self.response.len() as u8);
+            out.extend_from_slice(&self.response);
+        }
+        if self.capabilities.contains(CapabilityFlags::CLIENT_CONNECT_WITH_DB) {
+            put_nul_terminated(out, self.schema.as_deref().unwrap_or_default());
+        }
+        if self.capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH) {
+            put_nul_terminated(out, self.plugin.as_bytes());
+        }
+        if self.capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) {
+            put_lenenc_bytes(out, &self.attributes);
+        }
+    }
+
+    /// Appends the payload of an SSLRequest for this login.
+    pub fn put_ssl_request(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.capabilities.bits().to_le_bytes());
+        out.extend_from_slice(&self.max_packet.to_le_bytes());
+        out.push(self.collation);
+        out.extend_from_slice(&[0; 23]);
+    }
+}
+
+/// The payload of COM_CHANGE_USER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeUser {
+    /// The user's name.
+    pub user: Vec<u8>,
+    /// The answer to the connection's challenge.
+    pub response: Vec<u8>,
+    /// The default schema; `None` for none.
+    pub schema: Option<Vec<u8>>,
+    /// The collation to start with, if the client says.
+    pub collation: Option<u8>,
+    /// The method that `response` was made with; empty if the client does not say.
+    pub plugin: String,
+}
+
+impl ChangeUser {
+    /// Reads what follows the command byte.
+    ///
+    /// # Errors
+    /// The payload ends inside a field.
+    pub fn parse(argument: &[u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(argument, "COM_CHANGE_USER");
+        let user = reader.nul_terminated()?.to_vec();
+        let length = reader.u8()?;
+        let response = reader.bytes(length.into())?.to_vec();
+        let schema = Some(reader.nul_or_end().to_vec()).filter(|name| !name.is_empty());
+        let collation = if reader.is_empty() { None } else { Some(reader.u16()? as u8) };
+        let plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
+        Ok(Self { user, response, schema, collation, plugin })
+    }
+}
+
+/// `Protocol::AuthSwitchRequest`: use another method, with this challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthSwitch {
+    /// The method's name.
+    pub plugin: String,
+    /// Its challenge, without the NUL that ends it.
+    pub nonce: Vec<u8>,
+}
+
+impl AuthSwitch {
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// The payload is no AuthSwitchRequest (a lone 0xfe asks for a method of before 4.1).
+    pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(payload, "an authentication switch");
+        if reader.u8()? != crate::reply::marker::EOF {
+            return Err(ProtocolError::Unexpected("an authentication switch"));
+        }
+        let plugin = String::from_utf8_lossy(reader.nul_terminated()?).into_owned();
+        let rest = reader.take_rest();
+        Ok(Self { plugin, nonce: rest.strip_suffix(&[0]).unwrap_or(rest).to_vec() })
+    }
+
+    /// Appends the payload.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.push(crate::reply::marker::EOF);
+        put_nul_terminated(out, self.plugin.as_bytes());
+        put_nul_terminated(out, &self.nonce);
+    }
+}
+
+/// First byte of `Protocol::AuthMoreData`.
+pub const AUTH_MORE_DATA: u8 = 0x01;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn login() -> Login {
+        Login {
+            capabilities: CapabilityFlags::CLIENT_PROTOCOL_41
+                | CapabilityFlags::CLIENT_SECURE_CONNECTION
+                | CapabilityFlags::CLIENT_PLUGIN_AUTH
+                | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
+                | CapabilityFlags::CLIENT_CONNECT_WITH_DB
+                | CapabilityFlags::CLIENT_CONNECT_ATTRS,
+            max_packet: 1 << 24,
+            collation: 255,
+            user: b"app".to_vec(),
+            response: vec![7; 32],
+            schema: Some(b"shop".to_vec()),
+            plugin: "caching_sha2_password".into(),
+            attributes: b"\x03_os\x05Linux".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_login_survives_encoding() {
+        let mut out = Vec::new();
+        login().put(&mut out);
+        assert_eq!(Login::parse(&out), Ok(login()));
+    }
+
+    #[test]
+    fn a_greeting_survives_encoding() {
+        let greeting = Greeting {
+            version: "9.7.4".into(),
+            connection_id: 8,
+            nonce: *b"abcdefghijklmnopqrst",
+            capabilities: CapabilityFlags::from_bits_retain(0xdfff_ffff),
+            collation: 255,
+            status: 2,
+            plugin: "caching_sha2_password".into(),
+        };
+        let mut out = Vec::new();
+        greeting.put(&mut out);
+        assert_eq!(Greeting::parse(&out), Ok(greeting));
+    }
+
+    proptest! {
+        #[test]
+        fn a_login_cut_anywhere_does_not_panic(cut in 0usize..120) {
+            let mut out = Vec::new();
+            login().put(&mut out);
+            let _ = Login::parse(&out[..cut.min(out.len())]);
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
+            let _ = Login::parse(&bytes);
+            let _ = Greeting::parse(&bytes);
+            let _ = ChangeUser::parse(&bytes);
+            let _ = AuthSwitch::parse(&bytes);
+        }
+    }
+}
