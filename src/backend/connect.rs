@@ -1,0 +1,304 @@
+//! Opening a connection: dial, greet, encrypt, log in, and make the server report what dauphin follows.
+
+use std::{io, sync::Arc};
+
+use dauphin_proto::{
+    CapabilityFlags, ProtocolError,
+    auth,
+    command,
+    connect::{AUTH_MORE_DATA, AuthSwitch, Greeting, Login, NONCE},
+    field::put_lenenc_bytes,
+    packet::{self, HEADER},
+    reply::{self, marker},
+    response::Shape,
+};
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use zeroize::Zeroizing;
+
+use super::{
+    account::{Account, Proof},
+    connection::{Charsets, Connection},
+    exchange::Own,
+    profile::Profile,
+    server::Server,
+};
+use crate::{
+    config::ServerAddress,
+    net::{Buffer, Stream},
+    topology::flavour::Version,
+};
+
+/// An error that a server answered with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("ERROR {code} ({}): {}", String::from_utf8_lossy(sqlstate), String::from_utf8_lossy(message))]
+pub struct ServerError {
+    /// MySQL's number.
+    pub code: u16,
+    /// Five characters.
+    pub sqlstate: [u8; 5],
+    /// The server's words.
+    pub message: Vec<u8>,
+}
+
+impl From<reply::Err<'_>> for ServerError {
+    fn from(error: reply::Err<'_>) -> Self {
+        Self { code: error.code, sqlstate: error.sqlstate, message: error.message.to_vec() }
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers, or the connection broke.
+    #[error("cannot be reached: {0}")]
+    Unreachable(#[from] io::Error),
+    /// `[pool] connect_timeout` passed.
+    #[error("did not complete a login within [pool] connect_timeout")]
+    Timeout,
+    /// The server said no, in its own words.
+    #[error(transparent)]
+    Refused(ServerError),
+    /// The server breaks the protocol.
+    #[error("does not speak the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// `[tls.server] mode` asks for TLS and the server has none.
+    #[error("does not offer TLS, which [tls.server] mode requires")]
+    NoTls,
+    /// The TLS handshake failed, for example for a certificate that is not trusted.
+    #[error("TLS handshake failed: {0}")]
+    Tls(io::Error),
+    /// The account uses a method that dauphin has no proof for.
+    #[error("wants to authenticate the account by {0}, which dauphin cannot do with what the client gave")]
+    Method(String),
+}
+
+impl ConnectError {
+    /// Whether the server, rather than the account, is the problem.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Timeout | Self::Protocol(_) | Self::NoTls | Self::Tls(_) => true,
+            // Server shutdown in progress; the server is in offline mode.
+            Self::Refused(error) => matches!(error.code, 1053 | 3032),
+            Self::Method(_) => false,
+        }
+    }
+}
+
+/// A new connection of `account`, tracking set up. Cancel safe: a connection half opened is closed.
+///
+/// # Errors
+/// See [`ConnectError`]; a wrong password is [`ConnectError::Refused`] with 1045.
+pub async fn connect(server: &Server, account: &Account, profile: Profile) -> Result<Connection, ConnectError> {
+    tokio::time::timeout(server.connect_timeout, connect_now(server, account, profile))
+        .await
+        .unwrap_or(Err(ConnectError::Timeout))
+}
+
+async fn connect_now(server: &Server, account: &Account, profile: Profile) -> Result<Connection, ConnectError> {
+    let mut wire = Wire { stream: dial(&server.address).await?, input: Buffer::default(), sequence: 0 };
+    let greeting = Greeting::parse(&not_an_error(wire.read().await?)?)?;
+    let mut login = login(&greeting, account, profile);
+    wire = encrypt(wire, server, &greeting, &mut login).await?;
+    let mut nonce = greeting.nonce;
+    login.response = first_answer(&mut login.plugin, &nonce, account);
+    let mut payload = Zeroizing::new(Vec::new());
+    login.put(&mut payload);
+    wire.write(&payload).await?;
+    authenticate(&mut wire, &mut nonce, &mut login.plugin, account).await?;
+    let connection = Connection::new(wire.stream, greeting.connection_id);
+    set_up(connection, &Version::parse(&greeting.version)).await
+}
+
+async fn dial(address: &ServerAddress) -> io::Result<Stream> {
+    Ok(match address {
+        ServerAddress::Tcp { host, port } => {
+            let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+            tcp.set_nodelay(true)?;
+            let keepalive = socket2::TcpKeepalive::new().with_time(std::time::Duration::from_secs(30));
+            socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
+            Stream::Tcp(tcp)
+        }
+        ServerAddress::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+    })
+}
+
+fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
+    let mut attributes = Vec::new();
+    for (name, value) in [("program_name", "dauphin"), ("_client_name", "dauphin"), ("_client_version", env!("CARGO_PKG_VERSION"))] {
+        put_lenenc_bytes(&mut attributes, name.as_bytes());
+        put_lenenc_bytes(&mut attributes, value.as_bytes());
+    }
+    Login {
+        capabilities: profile.capabilities(greeting.capabilities),
+        max_packet: 1 << 30,
+        collation: profile.collation,
+        user: account.user.to_vec(),
+        plugin: greeting.plugin.clone(),
+        attributes,
+        ..Login::default()
+    }
+}
+
+async fn encrypt(
+    mut wire: Wire,
+    server: &Server,
+    greeting: &Greeting,
+    login: &mut Login,
+) -> Result<Wire, ConnectError> {
+    let ServerAddress::Tcp { host, .. } = &server.address else { return Ok(wire) };
+    let Some(connector) = &server.tls.connector else { return Ok(wire) };
+    if !greeting.capabilities.contains(CapabilityFlags::CLIENT_SSL) {
+        return if server.tls.required { Err(ConnectError::NoTls) } else { Ok(wire) };
+    }
+    login.capabilities |= CapabilityFlags::CLIENT_SSL;
+    let mut request = Vec::new();
+    login.put_ssl_request(&mut request);
+    wire.write(&request).await?;
+    let name = ServerName::try_from(host.clone()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+    let stream = wire.stream.connect_tls(connector, name).await.map_err(ConnectError::Tls)?;
+    Ok(Wire { stream, ..wire })
+}
+
+/// The answer to the greeting's challenge; names the method that it was made with.
+fn first_answer(plugin: &mut String, nonce: &[u8; NONCE], account: &Account) -> Vec<u8> {
+    if matches!(account.proof, Proof::NativeHash(_)) {
+        *plugin = auth::NATIVE.to_owned();
+    }
+    // A method that cannot be answered yet: the server asks again by name, or finds that no answer is needed.
+    answer(plugin, nonce, account).unwrap_or_default()
+}
+
+fn answer(plugin: &str, nonce: &[u8; NONCE], account: &Account) -> Option<Vec<u8>> {
+    match (plugin, &account.proof) {
+        (auth::CACHING_SHA2, Proof::Password(password)) => Some(auth::answer_sha2(nonce, password)),
+        (auth::NATIVE, Proof::Password(password)) => Some(auth::answer_native(nonce, password)),
+        (auth::NATIVE, Proof::NativeHash(hash)) => Some(auth::answer_native_from_hash(nonce, hash).to_vec()),
+        _ => None,
+    }
+}
+
+async fn authenticate(
+    wire: &mut Wire,
+    nonce: &mut [u8; NONCE],
+    plugin: &mut String,
+    account: &Account,
+) -> Result<(), ConnectError> {
+    // A server switches methods once and then asks for at most a key and a password.
+    for _ in 0..8 {
+        let payload = not_an_error(wire.read().await?)?;
+        match payload.split_first() {
+            Some((&marker::OK, _)) => return Ok(()),
+            Some((&marker::EOF, _)) => {
+                let switch = AuthSwitch::parse(&payload)?;
+                if switch.plugin == auth::CLEAR && wire.stream.is_private() {
+                    wire.write(&password_with_nul(account, &switch.plugin)?).await?;
+                    continue;
+                }
+                *nonce = switch.nonce.as_slice().try_into().map_err(|_| ConnectError::Method(switch.plugin.clone()))?;
+                let answer = answer(&switch.plugin, nonce, account);
+                *plugin = switch.plugin;
+                wire.write(&answer.ok_or_else(|| ConnectError::Method(plugin.clone()))?).await?;
+            }
+            Some((&AUTH_MORE_DATA, [auth::SHA2_FAST_OK])) => {}
+            Some((&AUTH_MORE_DATA, [auth::SHA2_FULL])) => full_exchange(wire, nonce, plugin, account).await?,
+            _ => return Err(ProtocolError::Unexpected("an authentication exchange").into()),
+        }
+    }
+    Err(ProtocolError::Unexpected("the length of an authentication exchange").into())
+}
+
+/// Hands over the password itself: under TLS as it is, else encrypted with the server's RSA key.
+async fn full_exchange(wire: &mut Wire, nonce: &[u8; NONCE], plugin: &str, account: &Account) -> Result<(), ConnectError> {
+    let mut password = password_with_nul(account, plugin)?;
+    if wire.stream.is_private() {
+        return wire.write(&password).await;
+    }
+    wire.write(&[auth::SHA2_REQUEST_KEY]).await?;
+    let payload = not_an_error(wire.read().await?)?;
+    let Some((&AUTH_MORE_DATA, key)) = payload.split_first() else {
+        return Err(ProtocolError::Unexpected("a server's RSA public key").into());
+    };
+    auth::xor_with_nonce(&mut password, nonce);
+    wire.write(&auth::encrypt_for_server(&password, key)?).await
+}
+
+fn password_with_nul(account: &Account, plugin: &str) -> Result<Zeroizing<Vec<u8>>, ConnectError> {
+    let Proof::Password(password) = &account.proof else {
+        return Err(ConnectError::Method(plugin.to_owned()));
+    };
+    let mut text = Zeroizing::new(Vec::with_capacity(password.len() + 1));
+    text.extend_from_slice(password);
+    text.push(0);
+    Ok(text)
+}
+
+fn not_an_error(payload: Vec<u8>) -> Result<Vec<u8>, ConnectError> {
+    if payload.first() == Some(&marker::ERR) {
+        return Err(ConnectError::Refused(reply::Err::parse(&payload)?.into()));
+    }
+    Ok(payload)
+}
+
+/// Switches tracking on and asks for the character sets of the login, in one round trip.
+async fn set_up(connection: Connection, version: &Version) -> Result<Connection, ConnectError> {
+    let mut bytes = Vec::new();
+    command::put_query(&mut bytes, version.flavour.tracking().as_bytes());
+    let names: Vec<_> = Charsets::NAMES.iter().map(|name| format!("@@{name}")).collect();
+    command::put_query(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
+    let mut asking = Asking(connection);
+    asking.0.stream.send(&bytes).await?;
+    asking.answer().await?;
+    let mut values = asking.answer().await?.rows.pop().unwrap_or_default().into_iter();
+    let values = std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into());
+    asking.0.charsets = Arc::new(Charsets { values });
+    asking.0.input.consume(0);
+    Ok(asking.0)
+}
+
+/// A connection that is in no pool yet.
+struct Asking(Connection);
+
+impl Asking {
+    async fn answer(&mut self) -> Result<Own, ConnectError> {
+        let Connection { stream, input, .. } = &mut self.0;
+        let own = super::exchange::read_own(stream, input, Shape::Query).await?;
+        match own.error {
+            Some(error) => Err(ConnectError::Refused(error)),
+            None => Ok(own),
+        }
+    }
+}
+
+/// A connection that is not logged in: whole packets, numbered through.
+struct Wire {
+    stream: Stream,
+    input: Buffer,
+    sequence: u8,
+}
+
+/// The longest packet of a connection phase, in bytes.
+const LOGIN_LIMIT: usize = 64 << 10;
+
+impl Wire {
+    async fn read(&mut self) -> Result<Vec<u8>, ConnectError> {
+        loop {
+            if let Some(packet) = packet::whole(self.input.unread()) {
+                let (payload, sequence) = (packet[HEADER..].to_vec(), packet[HEADER - 1]);
+                let length = packet.len();
+                self.input.consume(length);
+                self.sequence = sequence.wrapping_add(1);
+                return Ok(payload);
+            }
+            if self.input.fill(&mut self.stream, LOGIN_LIMIT).await? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed during the login").into());
+            }
+        }
+    }
+
+    async fn write(&mut self, payload: &[u8]) -> Result<(), ConnectError> {
+        let mut out = Zeroizing::new(Vec::with_capacity(payload.len() + HEADER));
+        self.sequence = packet::put(&mut out, payload, self.sequence);
+        Ok(self.stream.send(&out).await?)
+    }
+}

@@ -1,0 +1,77 @@
+//! One connection to a server, logged in, and what is known of it.
+
+use std::{io, sync::Arc};
+
+use tokio::{io::AsyncRead, time::Instant};
+
+use super::{prepared::PreparedStatements, state::State};
+use crate::net::{Buffer, Stream};
+
+/// A logged-in connection. It has no clean-up of its own: dropping it closes the socket.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) stream: Stream,
+    pub(super) input: Buffer,
+    /// The connection's id on its server, as CONNECTION_ID() says.
+    pub id: u32,
+    /// What the connection has of the session state of whoever used it last.
+    pub state: Arc<State>,
+    /// The character sets that its login gave it, to go back to.
+    pub charsets: Arc<Charsets>,
+    /// What is prepared on it.
+    pub prepared: PreparedStatements,
+    pub(super) opened: Instant,
+    pub(super) idle_since: Instant,
+}
+
+/// `character_set_client`, `character_set_connection`, `character_set_results` and `collation_connection` after the login.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Charsets {
+    /// The four values, in that order.
+    pub values: [Box<[u8]>; 4],
+}
+
+impl Charsets {
+    /// The variables' names, in the order of `values`.
+    pub const NAMES: [&str; 4] =
+        ["character_set_client", "character_set_connection", "character_set_results", "collation_connection"];
+
+    /// The value that `name` had after the login.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        let at = Self::NAMES.iter().position(|known| *known == name)?;
+        Some(&self.values[at])
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, id: u32) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            input: Buffer::default(),
+            id,
+            state: Arc::default(),
+            charsets: Arc::default(),
+            prepared: PreparedStatements::default(),
+            opened: now,
+            idle_since: now,
+        }
+    }
+
+    /// Whether the server has closed the connection, or said something unasked (which it does before it closes).
+    ///
+    /// Costs a system call only if the socket has become readable since it was last read.
+    pub fn is_stale(&mut self) -> bool {
+        if !self.input.is_empty() {
+            return true;
+        }
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut byte = [0];
+        let mut free = tokio::io::ReadBuf::new(&mut byte);
+        std::pin::Pin::new(&mut self.stream).poll_read(&mut context, &mut free).is_ready()
+    }
+
+    pub(super) async fn fill(&mut self, limit: usize) -> io::Result<usize> {
+        self.input.fill(&mut self.stream, limit).await
+    }
+}

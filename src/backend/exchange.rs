@@ -1,0 +1,262 @@
+//! Lending connections: a [`Lease`] has nothing in flight, an [`Exchange`] has a response that has not ended.
+
+use std::{io, sync::Arc};
+
+use dauphin_proto::{
+    field::Reader,
+    packet::HEADER,
+    reply,
+    response::{CONTROL_LIMIT, Kind, Part, Shape, Tracker},
+};
+
+use super::{connection::Connection, pool::Slot, server::Server};
+use crate::net::{Buffer, Stream};
+
+/// A borrowed connection with nothing in flight. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Lease(pub(super) Held);
+
+/// A borrowed connection whose response has not ended. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Exchange {
+    held: Held,
+    /// Whether any byte of the response has come.
+    begun: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) connection: Box<Connection>,
+    pub(super) slot: Slot,
+}
+
+/// How far a command had got when its connection was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendLost {
+    /// The server cannot have seen the whole command.
+    #[error("before the command was sent: {0}")]
+    BeforeSend(io::Error),
+    /// The command was sent and nothing came back: it may have run.
+    #[error("after the command was sent, before any answer: {0}")]
+    OutcomeUnknown(io::Error),
+    /// The answer had begun.
+    #[error("in the middle of the answer: {0}")]
+    MidResponse(io::Error),
+}
+
+impl Lease {
+    /// The server at the other end.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.0.slot.server
+    }
+
+    /// What is known of the connection.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.0.connection
+    }
+
+    /// The connection's id on its server.
+    pub fn id(&self) -> u32 {
+        self.0.connection.id
+    }
+
+    /// Gives the connection back to its pool for the next session.
+    pub fn release(self) {
+        let Held { connection, slot } = self.0;
+        slot.put_back(connection);
+    }
+
+    /// Sends `bytes`, one or more whole commands. Not cancel safe: the connection is closed.
+    ///
+    /// # Errors
+    /// [`BackendLost::BeforeSend`]: the write failed, so the last command did not get there whole.
+    pub async fn send(mut self, bytes: &[u8]) -> Result<Exchange, BackendLost> {
+        self.0.connection.stream.send(bytes).await.map_err(BackendLost::BeforeSend)?;
+        Ok(Exchange { held: self.0, begun: false })
+    }
+
+    /// Whether the server has gone or has something to say that nobody asked for.
+    pub fn is_stale(&mut self) -> bool {
+        self.0.connection.is_stale()
+    }
+}
+
+impl Exchange {
+    /// The server at the other end.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.held.slot.server
+    }
+
+    /// The connection's id on its server.
+    pub fn id(&self) -> u32 {
+        self.held.connection.id
+    }
+
+    /// What is known of the connection.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.held.connection
+    }
+
+    /// Bytes of the response that have come and were not consumed.
+    pub fn unread(&mut self) -> &mut [u8] {
+        self.held.connection.input.unread_mut()
+    }
+
+    /// Drops the first `n` of them.
+    pub fn advance(&mut self, n: usize) {
+        self.held.connection.input.advance(n);
+    }
+
+    /// Reads once. Cancel safe, but a dropped exchange closes its connection.
+    ///
+    /// # Errors
+    /// The connection is lost or ended.
+    pub async fn fill(&mut self) -> Result<(), BackendLost> {
+        match self.held.connection.fill(CONTROL_LIMIT + HEADER).await {
+            Ok(0) => Err(self.lost(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))),
+            Ok(_) => {
+                self.begun = true;
+                Ok(())
+            }
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    /// Lets the buffer grow, for a response that fills it as fast as the client takes it.
+    pub fn widen(&mut self, size: usize) {
+        let input = &mut self.held.connection.input;
+        if input.is_full() {
+            input.widen(size);
+        }
+    }
+
+    /// Sends more of a command: a local file's contents, or the rest of a long statement.
+    ///
+    /// # Errors
+    /// The connection is lost; whether the server acted is not known.
+    pub async fn send_more(&mut self, bytes: &[u8]) -> Result<(), BackendLost> {
+        self.held.connection.stream.send(bytes).await.map_err(BackendLost::OutcomeUnknown)
+    }
+
+    /// The lease again, once the response has ended.
+    ///
+    /// # Errors
+    /// The server has sent more than the response: the connection is out of step and closed.
+    pub fn finish(mut self) -> Result<Lease, BackendLost> {
+        if !self.held.connection.input.is_empty() {
+            return Err(self.lost(io::Error::new(io::ErrorKind::InvalidData, "bytes beyond the end of a response")));
+        }
+        self.held.connection.input.consume(0);
+        Ok(Lease(self.held))
+    }
+
+    /// The loss of this connection, as far as the command had got.
+    pub fn lost(&self, error: io::Error) -> BackendLost {
+        if self.begun { BackendLost::MidResponse(error) } else { BackendLost::OutcomeUnknown(error) }
+    }
+
+    /// Reads the response to one of dauphin's own commands whole, and looks into it.
+    ///
+    /// # Errors
+    /// The connection is lost, or the response is larger than [`OWN_RESPONSE_LIMIT`].
+    pub async fn own_response(&mut self, shape: Shape) -> Result<Own, BackendLost> {
+        let Connection { stream, input, .. } = &mut *self.held.connection;
+        let own = read_own(stream, input, shape).await;
+        let own = own.map_err(|error| self.lost(error))?;
+        self.begun = false;
+        Ok(own)
+    }
+}
+
+/// Reads one response whole.
+pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Shape) -> io::Result<Own> {
+    let mut tracker = Tracker::new(shape, false);
+    let mut taken = Vec::new();
+    let mut outcome = Own::default();
+    loop {
+        let length = match tracker.next(input.unread_mut()).map_err(io::Error::other)? {
+            Part::End => break,
+            Part::InsertEof(_) => continue,
+            Part::Incomplete => {
+                if input.fill(stream, CONTROL_LIMIT + HEADER).await? == 0 {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
+                }
+                continue;
+            }
+            Part::Bytes(n) => {
+                taken.extend_from_slice(&input.unread()[..n]);
+                n
+            }
+            Part::Packet { length, kind } => {
+                outcome.see(kind, &input.unread()[HEADER..length]);
+                length
+            }
+        };
+        input.advance(length);
+        if taken.len() > OWN_RESPONSE_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "an unexpectedly large answer"));
+        }
+    }
+    outcome.rows = rows(&taken);
+    Ok(outcome)
+}
+
+/// The largest answer that dauphin takes to a question of its own, in bytes.
+pub const OWN_RESPONSE_LIMIT: usize = 16 << 20;
+
+/// The answer to one of dauphin's own commands.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// The server's error, if it is one.
+    pub error: Option<super::connect::ServerError>,
+    /// The rows of a text result set.
+    pub rows: Vec<Vec<Option<Vec<u8>>>>,
+    /// The payload of COM_STMT_PREPARE_OK.
+    pub prepared: Option<dauphin_proto::response::Prepared>,
+    /// Status flags at the end.
+    pub status: u16,
+}
+
+impl Own {
+    fn see(&mut self, kind: Kind, payload: &[u8]) {
+        match kind {
+            Kind::Err => self.error = reply::Err::parse(payload).ok().map(Into::into),
+            Kind::Prepared => self.prepared = dauphin_proto::response::Prepared::parse(payload).ok(),
+            Kind::Ok | Kind::RowsEnd => self.status = reply::Ok::parse(payload).map(|ok| ok.status).unwrap_or_default(),
+            Kind::LocalInfile => {}
+        }
+    }
+
+    /// The first value of the first row.
+    pub fn first_value(&self) -> Option<&[u8]> {
+        self.rows.first()?.first()?.as_deref()
+    }
+}
+
+/// The rows in the packets of one text result set, whose column definitions come first.
+fn rows(mut packets: &[u8]) -> Vec<Vec<Option<Vec<u8>>>> {
+    let mut payloads = std::iter::from_fn(|| {
+        let packet = dauphin_proto::packet::whole(packets)?;
+        packets = &packets[packet.len()..];
+        Some(&packet[HEADER..])
+    });
+    let Some(count) = payloads.next().and_then(|payload| Reader::new(payload, "a column count").lenenc().ok()) else {
+        return Vec::new();
+    };
+    payloads.skip(count as usize).map(values).collect()
+}
+
+fn values(row: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let mut reader = Reader::new(row, "a row");
+    let mut values = Vec::new();
+    while let Some(&first) = reader.rest().first() {
+        if first == 0xfb {
+            let _ = reader.u8();
+            values.push(None);
+        } else {
+            let Ok(value) = reader.lenenc_bytes() else { break };
+            values.push(Some(value.to_vec()));
+        }
+    }
+    values
+}

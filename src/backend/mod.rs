@@ -1,0 +1,26 @@
+//! The servers and the connections to them.
+//!
+//! A connection is lent as a [`Lease`]; sending a command turns it into an [`Exchange`], which turns back into a lease
+//! when the response has ended. Whoever drops either closes the connection: only [`Lease::release`] reuses it.
+
+pub mod account;
+pub mod connect;
+pub mod connection;
+pub mod exchange;
+pub mod fleet;
+pub mod pool;
+pub mod prepared;
+pub mod profile;
+pub mod server;
+pub mod state;
+pub mod tls;
+
+pub use account::{Account, Proof};
+pub use connect::ConnectError;
+pub use connection::Connection;
+pub use exchange::{BackendLost, Exchange, Lease};
+pub use fleet::Fleet;
+pub use pool::{Pool, PoolError};
+pub use profile::Profile;
+pub use server::{Server, ServerId};
+pub use state::State;

@@ -1,0 +1,75 @@
+//! How a backend connection is logged in, apart from the account: what a client negotiated and a server acts upon.
+
+use dauphin_proto::CapabilityFlags;
+
+/// Sessions of equal profile can share connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Profile {
+    capabilities: u32,
+    /// The collation that the session starts with: the lower 8 bits of its number.
+    pub collation: u8,
+}
+
+/// utf8mb4_general_ci, which every server knows.
+const UTF8MB4: u8 = 45;
+
+impl Profile {
+    /// The profile of a client that asked for `capabilities`.
+    pub fn of_client(capabilities: CapabilityFlags, collation: u8) -> Self {
+        Self { capabilities: (capabilities & of_the_client()).bits(), collation }
+    }
+
+    /// The profile of dauphin's own connections.
+    pub fn own() -> Self {
+        Self { capabilities: 0, collation: UTF8MB4 }
+    }
+
+    /// What to ask a server for, of what it offers.
+    pub fn capabilities(self, offered: CapabilityFlags) -> CapabilityFlags {
+        (CapabilityFlags::from_bits_retain(self.capabilities) | always()) & (offered | always())
+    }
+
+    /// Whether the client may send several statements in one text, from its login on.
+    pub fn multi_statements(self) -> bool {
+        self.capabilities & CapabilityFlags::CLIENT_MULTI_STATEMENTS.bits() != 0
+    }
+
+    /// Whether names may stand apart from their parenthesis.
+    pub fn ignore_space(self) -> bool {
+        self.capabilities & CapabilityFlags::CLIENT_IGNORE_SPACE.bits() != 0
+    }
+}
+
+/// What changes the server's behaviour towards a session, so that connections differing in it must not be mixed.
+fn of_the_client() -> CapabilityFlags {
+    CapabilityFlags::CLIENT_FOUND_ROWS
+        | CapabilityFlags::CLIENT_NO_SCHEMA
+        | CapabilityFlags::CLIENT_ODBC
+        | CapabilityFlags::CLIENT_LOCAL_FILES
+        | CapabilityFlags::CLIENT_IGNORE_SPACE
+        | CapabilityFlags::CLIENT_INTERACTIVE
+        | CapabilityFlags::CLIENT_MULTI_STATEMENTS
+        | CapabilityFlags::CLIENT_MULTI_RESULTS
+        | CapabilityFlags::CLIENT_PS_MULTI_RESULTS
+        | CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS
+}
+
+fn always() -> CapabilityFlags {
+    CapabilityFlags::CLIENT_LONG_PASSWORD
+        | CapabilityFlags::CLIENT_LONG_FLAG
+        | CapabilityFlags::CLIENT_PROTOCOL_41
+        | CapabilityFlags::CLIENT_TRANSACTIONS
+        | CapabilityFlags::CLIENT_RESERVED
+        | CapabilityFlags::CLIENT_SECURE_CONNECTION
+        | CapabilityFlags::CLIENT_PLUGIN_AUTH
+        | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
+        | CapabilityFlags::CLIENT_CONNECT_ATTRS
+        | CapabilityFlags::CLIENT_SESSION_TRACK
+        | CapabilityFlags::CLIENT_DEPRECATE_EOF
+}
+
+/// What dauphin offers to clients; TLS comes on top where there is a certificate.
+pub fn offered_to_clients() -> CapabilityFlags {
+    // CLIENT_LONG_PASSWORD also says "not MariaDB", whose extended capabilities are not spoken.
+    always() | of_the_client() | CapabilityFlags::CLIENT_CONNECT_WITH_DB
+}

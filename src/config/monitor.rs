@@ -1,0 +1,19 @@
+//! `[monitor]`: how often the servers are asked how they are.
+
+use std::time::Duration;
+
+use super::kind::duration;
+use super::options::{Settable, options};
+
+options! {
+    /// How often the servers are asked how they are.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Monitor {
+        /// How often each server is asked how it is.
+        interval: Duration = duration("10ms", "1m").or("500ms");
+        /// How long a server may take to answer.
+        timeout: Duration = duration("10ms", "1m").or("1s");
+        /// How long to wait before connecting again to a server that was lost.
+        reconnect: Duration = duration("10ms", "1m").or("250ms");
+    }
+}

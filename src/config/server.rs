@@ -1,0 +1,117 @@
+//! `servers` or `[[servers]]`: the MySQL or MariaDB servers behind dauphin.
+
+use std::collections::HashSet;
+
+use super::address::ServerAddress;
+use super::kind::{ServerAddressKind, count, text};
+use super::options::{Absent, KnownOption, Settable, options};
+use super::pool::Pool;
+use super::section::Section;
+use super::written::{Written, quoted};
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The name in logs, metrics and commands; unlike any other server's.
+    pub name: String,
+    /// Where it is; unlike any other server's.
+    pub address: ServerAddress,
+    /// Its share of the reads: twice the weight, twice the reads; 0 takes none.
+    pub weight: u32,
+    /// The most connections dauphin opens to it: its own limit, or the pool's.
+    pub max_connections: usize,
+    /// Where it stands, such as a data centre.
+    pub zone: Option<String>,
+}
+
+const DEFAULT_WEIGHT: u32 = 100;
+
+options! {
+    /// One server as written.
+    struct ServerOptions {
+        /// The name that logs, metrics and commands use; without one, the address.
+        name: Option<String> = text(255).optional();
+        /// Where the server is.
+        address: ServerAddress = ServerAddressKind.required(r#""db1:3306""#);
+        /// Its share of the reads: twice the weight, twice the reads; 0 takes none.
+        weight: u32 = count(0, 1_000).or(DEFAULT_WEIGHT);
+        /// The most connections dauphin opens to it; without one, [pool] max_connections_per_server.
+        max_connections: Option<usize> = count(1, 100_000).optional();
+        /// Where it stands, such as a data centre; shown in logs and metrics.
+        zone: Option<String> = text(64).optional();
+    }
+}
+
+const HEADING: &str = "[[servers]]";
+const REMEDY: &str = r#"write for example servers = ["db1:3306", "db2:3306"]"#;
+
+impl Server {
+    /// Every server of the file, at least one, no two alike.
+    pub(super) fn read_all(root: &Section<'_>, pool: Option<&Pool>) -> Option<Vec<Self>> {
+        let Some(written) = root.get("servers") else {
+            root.lacks("servers", "is missing", REMEDY);
+            return None;
+        };
+        let Some(members) = written.members() else {
+            return written.not_a("a list of servers", REMEDY);
+        };
+        if members.is_empty() {
+            return written.wrong("is empty", REMEDY);
+        }
+        let servers: Vec<_> = members.iter().map(ServerOptions::read_one).collect();
+        report_twins(&members);
+        let limit = pool?.max_connections_per_server;
+        servers.into_iter().map(|server| Some(server?.into_server(limit))).collect()
+    }
+
+    /// The list itself, as `servers` names it.
+    pub(super) fn list() -> KnownOption {
+        let doc = "The servers behind dauphin: their addresses, or a [[servers]] section for each.";
+        KnownOption::new("servers", doc, "at least one".to_owned(), Absent::Required)
+    }
+
+    pub(super) fn options() -> Vec<KnownOption> {
+        ServerOptions::options()
+    }
+}
+
+impl ServerOptions {
+    /// A server is an address, or a table that holds one.
+    fn read_one(written: &Written<'_>) -> Option<Self> {
+        if let Some(section) = written.section(HEADING) {
+            return Self::read(&section);
+        }
+        let address = super::kind::Kind::read(&ServerAddressKind, written)?;
+        Some(Self { name: None, address, weight: DEFAULT_WEIGHT, max_connections: None, zone: None })
+    }
+
+    fn into_server(self, limit: usize) -> Server {
+        Server {
+            name: self.name.unwrap_or_else(|| self.address.to_string()),
+            address: self.address,
+            weight: self.weight,
+            max_connections: self.max_connections.unwrap_or(limit),
+            zone: self.zone,
+        }
+    }
+}
+
+/// Compares the servers as written, so that one mistake in a server does not hide another.
+fn report_twins(members: &[Written<'_>]) {
+    let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
+    for member in members {
+        let section = member.section(HEADING);
+        let text = |key| section.as_ref().and_then(|section| section.get(key)?.text());
+        let address: Option<ServerAddress> =
+            text("address").or(member.text()).and_then(|text| text.parse().ok());
+        let name = text("name").map(str::to_owned).or(address.as_ref().map(ServerAddress::to_string));
+        if let Some(twin) = address.filter(|address| !addresses.insert(address.clone())) {
+            member.wrong::<()>(format!("{twin} is named twice"), "keep one of the two");
+        } else if let Some(twin) = name.filter(|name| !names.insert(name.clone())) {
+            member.wrong::<()>(
+                format!("two servers have the name {}", quoted(&twin)),
+                "give each its own name",
+            );
+        }
+    }
+}

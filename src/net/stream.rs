@@ -1,0 +1,114 @@
+//! One type for every kind of connection.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// A byte stream to a client or a server.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A pipe in memory, for tests and scripted peers.
+    Pipe(tokio::io::DuplexStream),
+}
+
+impl Stream {
+    /// The peer's address, if it has one.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.peer_addr().ok(),
+            Self::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
+            Self::Unix(_) | Self::Pipe(_) => None,
+        }
+    }
+
+    /// Whether others on the path can read along; a Unix socket never leaves the machine.
+    pub fn is_private(&self) -> bool {
+        !matches!(self, Self::Tcp(_))
+    }
+
+    /// Whether the connection is encrypted by TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Takes the server's side of a TLS handshake.
+    ///
+    /// # Errors
+    /// The handshake's; a connection that is not plain TCP.
+    pub async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        match self {
+            Self::Tcp(tcp) => Ok(Self::Tls(Box::new(acceptor.accept(tcp).await?.into()))),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is spoken over TCP only")),
+        }
+    }
+
+    /// Takes the client's side of a TLS handshake.
+    ///
+    /// # Errors
+    /// The handshake's, with certificate faults among them; a connection that is not plain TCP.
+    pub async fn connect_tls(
+        self,
+        connector: &TlsConnector,
+        name: rustls::pki_types::ServerName<'static>,
+    ) -> io::Result<Self> {
+        match self {
+            Self::Tcp(tcp) => Ok(Self::Tls(Box::new(connector.connect(name, tcp).await?.into()))),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is spoken over TCP only")),
+        }
+    }
+
+    /// Writes all of `bytes` and flushes what TLS may hold back. Not cancel safe: drop the connection.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes).await?;
+        if self.is_tls() { self.flush().await } else { Ok(()) }
+    }
+}
+
+macro_rules! on_each {
+    ($self:expr, $stream:ident => $do:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $do,
+            Stream::Unix($stream) => $do,
+            Stream::Tls($stream) => $do,
+            Stream::Pipe($stream) => $do,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        on_each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        on_each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
