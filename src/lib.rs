@@ -2,5 +2,12 @@
 
 pub mod backend;
 pub mod config;
+pub mod error;
+pub mod grants;
+pub mod listener;
+pub mod monitor;
 pub mod net;
+pub mod routing;
+pub mod session;
+pub mod sql;
 pub mod topology;

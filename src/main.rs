@@ -1,1 +1,200 @@
-fn main(){}
+//! The command line: arguments, config, runtimes, signals.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use dauphin::{
+    backend::Fleet,
+    config::{Config, LogFormat},
+    grants,
+    listener::Listener,
+    monitor,
+    routing::Published,
+    session::Context,
+    topology::Flavour,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A read/write-splitting proxy for MySQL and MariaDB.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// The config file; see config/dauphin.toml for every option.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists every mistake in a config file, each with its line, cause and remedy.
+    Check {
+        /// The config file.
+        file: PathBuf,
+    },
+    /// Prints the SQL that creates dauphin's own account, with the least privileges it needs.
+    Grants {
+        /// Whose SQL.
+        #[arg(long, value_enum, default_value = "mysql")]
+        flavour: GrantsFor,
+        /// The account's name.
+        #[arg(long, default_value = "dauphin")]
+        user: String,
+        /// Where dauphin connects from.
+        #[arg(long, default_value = "%")]
+        host: String,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum GrantsFor {
+    Mysql,
+    Mariadb,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match (arguments.command, arguments.config) {
+        (Some(Command::Check { file }), _) => return check(&file),
+        (Some(Command::Grants { flavour, user, host }), _) => {
+            let flavour = match flavour {
+                GrantsFor::Mysql => Flavour::MySql,
+                GrantsFor::Mariadb => Flavour::MariaDb,
+            };
+            print!("{}", grants::statements(flavour, &user, &host));
+            Ok(())
+        }
+        (None, Some(file)) => serve(&file),
+        (None, None) => Err(anyhow::anyhow!("no config: run dauphin --config FILE (config/minimal.toml is a start), or dauphin --help")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dauphin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(file: &std::path::Path) -> ExitCode {
+    match Config::check(file) {
+        Ok(config) => {
+            for warning in config.warnings() {
+                println!("warning: {warning}");
+            }
+            println!("{}: no mistakes", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(file: &std::path::Path) -> anyhow::Result<()> {
+    let config = Arc::new(Config::load(file)?);
+    log_to_stderr(&config)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    raise_file_limit();
+    let fleet = Arc::new(Fleet::new(&config)?);
+    let published = Arc::new(Published::default());
+    let context = Arc::new(Context::new(config.clone(), fleet.clone(), published.clone())?);
+    let watching = watch(&context)?;
+    let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context));
+    watching.shutdown_background();
+    outcome
+}
+
+/// The control plane has a runtime and a thread of its own: load on the data path cannot make a server look dead.
+fn watch(context: &Arc<Context>) -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("dauphin-control")
+        .enable_all()
+        .build()
+        .context("starting the control thread")?;
+    let (fleet, account) = (context.fleet.clone(), context.own_account().clone());
+    let config = &context.config;
+    let monitor = monitor::run(fleet, account, config.monitor.clone(), config.routing.primary_reads, context.published.clone());
+    runtime.spawn(monitor);
+    Ok(runtime)
+}
+
+fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("dauphin-data")
+        .enable_all()
+        .build()
+        .context("starting the data threads")
+}
+
+async fn serve_clients(context: Arc<Context>) -> anyhow::Result<()> {
+    let listen = &context.config.listen;
+    let listeners: Vec<Listener> =
+        listen.addresses.iter().map(|address| Listener::bind(address, listen.backlog)).collect::<anyhow::Result<_>>()?;
+    wait_for_first_table(&context).await;
+    let (stop, sessions, accepting) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+    for listener in listeners {
+        tracing::info!(address = listener.address(), version = context.version(), "listening for clients");
+        accepting.spawn(listener.run(context.clone(), sessions.clone(), stop.clone()));
+    }
+    let fleet = context.fleet.clone();
+    let tidying = tokio::spawn(async move { fleet.keep_tidy().await });
+    stop_signal().await?;
+    tracing::info!(sessions = context.sessions.len(), "stopping: no new clients, running sessions are closed");
+    stop.cancel();
+    tidying.abort();
+    accepting.close();
+    accepting.wait().await;
+    context.sessions.close_all();
+    sessions.close();
+    let _ = tokio::time::timeout(Duration::from_secs(5), sessions.wait()).await;
+    Ok(())
+}
+
+/// Clients are greeted with the servers' version: it is worth a moment's wait.
+async fn wait_for_first_table(context: &Context) {
+    let mut changes = context.published.changes();
+    let first = async {
+        while context.published.load().version.is_none() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(5), first).await.is_err() {
+        tracing::warn!("not all servers have answered yet; clients are greeted as by MySQL 8.0.0 until one does");
+    }
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+/// Each client and each backend connection takes a file descriptor.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised; see `ulimit -n`");
+    }
+}
+
+fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).context("[log] level")?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Human => subscriber.with_target(false).init(),
+    }
+    Ok(())
+}

@@ -69,6 +69,16 @@ pub fn native_stored(password: &[u8]) -> [u8; 20] {
     Sha1::digest(Sha1::digest(password)).into()
 }
 
+/// SHA1(password), which is all that answers need.
+pub fn native_hash(password: &[u8]) -> [u8; 20] {
+    Sha1::digest(password).into()
+}
+
+/// SHA1(SHA1(password)) from SHA1(password).
+pub fn native_stored_from_hash(sha1_password: &[u8; 20]) -> [u8; 20] {
+    Sha1::digest(sha1_password).into()
+}
+
 /// Reads `*` and 40 hexadecimal digits, the form in which `mysql.user` shows a native hash.
 pub fn parse_native_stored(text: &[u8]) -> Option<[u8; 20]> {
     let digits = text.strip_prefix(b"*").filter(|digits| digits.len() == 40)?;

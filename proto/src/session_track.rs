@@ -21,6 +21,21 @@ pub enum Change<'a> {
     Other(u8),
 }
 
+impl std::fmt::Display for Change<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = String::from_utf8_lossy;
+        match self {
+            Self::SystemVariable(name, value) => write!(f, "{}={}", text(name), text(value)),
+            Self::Schema(name) => write!(f, "schema={}", text(name)),
+            Self::AnyState => f.write_str("state"),
+            Self::Gtids(set) => write!(f, "gtids={}", text(set)),
+            Self::TransactionCharacteristics(value) => write!(f, "characteristics={}", text(value)),
+            Self::TransactionState(value) => write!(f, "transaction={}", text(value)),
+            Self::Other(kind) => write!(f, "type {kind}"),
+        }
+    }
+}
+
 /// Iterates over the changes in `block`; the raw bytes of each entry (type, length, data) come along, for filtering.
 pub fn changes(block: &[u8]) -> impl Iterator<Item = Result<(Change<'_>, &[u8]), ProtocolError>> {
     let mut reader = Reader::new(block, "a session-state block");

@@ -10,7 +10,6 @@ use dauphin_proto::{
     field::put_lenenc_bytes,
     packet::{self, HEADER},
     reply::{self, marker},
-    response::Shape,
 };
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
@@ -19,7 +18,7 @@ use zeroize::Zeroizing;
 use super::{
     account::{Account, Proof},
     connection::{Charsets, Connection},
-    exchange::Own,
+    own::{AskError, OwnConnection},
     profile::Profile,
     server::Server,
 };
@@ -246,27 +245,20 @@ async fn set_up(connection: Connection, version: &Version) -> Result<Connection,
     command::put_query(&mut bytes, version.flavour.tracking().as_bytes());
     let names: Vec<_> = Charsets::NAMES.iter().map(|name| format!("@@{name}")).collect();
     command::put_query(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
-    let mut asking = Asking(connection);
-    asking.0.stream.send(&bytes).await?;
-    asking.answer().await?;
-    let mut values = asking.answer().await?.rows.pop().unwrap_or_default().into_iter();
+    let mut own = OwnConnection(connection);
+    own.0.stream.send(&bytes).await?;
+    own.answer().await.map_err(refused)?;
+    let mut values = own.answer().await.map_err(refused)?.rows.pop().unwrap_or_default().into_iter();
     let values = std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into());
-    asking.0.charsets = Arc::new(Charsets { values });
-    asking.0.input.consume(0);
-    Ok(asking.0)
+    own.0.charsets = Arc::new(Charsets { values });
+    own.0.input.consume(0);
+    Ok(own.0)
 }
 
-/// A connection that is in no pool yet.
-struct Asking(Connection);
-
-impl Asking {
-    async fn answer(&mut self) -> Result<Own, ConnectError> {
-        let Connection { stream, input, .. } = &mut self.0;
-        let own = super::exchange::read_own(stream, input, Shape::Query).await?;
-        match own.error {
-            Some(error) => Err(ConnectError::Refused(error)),
-            None => Ok(own),
-        }
+fn refused(error: AskError) -> ConnectError {
+    match error {
+        AskError::Lost(error) => error.into(),
+        AskError::Refused(error) => ConnectError::Refused(error),
     }
 }
 

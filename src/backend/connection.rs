@@ -18,6 +18,8 @@ pub struct Connection {
     pub state: Arc<State>,
     /// The character sets that its login gave it, to go back to.
     pub charsets: Arc<Charsets>,
+    /// Whether a session has changed what the connection reports: it must be set right before the next statement.
+    pub tracking_lost: bool,
     /// What is prepared on it.
     pub prepared: PreparedStatements,
     pub(super) opened: Instant,
@@ -52,6 +54,7 @@ impl Connection {
             id,
             state: Arc::default(),
             charsets: Arc::default(),
+            tracking_lost: false,
             prepared: PreparedStatements::default(),
             opened: now,
             idle_since: now,

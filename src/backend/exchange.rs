@@ -197,7 +197,7 @@ pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Sha
             return Err(io::Error::new(io::ErrorKind::InvalidData, "an unexpectedly large answer"));
         }
     }
-    outcome.rows = rows(&taken);
+    (outcome.columns, outcome.rows) = result_set(&taken);
     Ok(outcome)
 }
 
@@ -209,6 +209,8 @@ pub const OWN_RESPONSE_LIMIT: usize = 16 << 20;
 pub struct Own {
     /// The server's error, if it is one.
     pub error: Option<super::connect::ServerError>,
+    /// The names of its columns.
+    pub columns: Vec<String>,
     /// The rows of a text result set.
     pub rows: Vec<Vec<Option<Vec<u8>>>>,
     /// The payload of COM_STMT_PREPARE_OK.
@@ -227,23 +229,36 @@ impl Own {
         }
     }
 
+    /// The value in the first row's column `name`, as text; empty for NULL.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let at = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?;
+        let value = self.rows.first()?.get(at)?.as_deref().unwrap_or_default();
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+
     /// The first value of the first row.
     pub fn first_value(&self) -> Option<&[u8]> {
         self.rows.first()?.first()?.as_deref()
     }
 }
 
-/// The rows in the packets of one text result set, whose column definitions come first.
-fn rows(mut packets: &[u8]) -> Vec<Vec<Option<Vec<u8>>>> {
+/// The columns' names and the rows in the packets of one text result set.
+fn result_set(mut packets: &[u8]) -> (Vec<String>, Vec<Vec<Option<Vec<u8>>>>) {
     let mut payloads = std::iter::from_fn(|| {
         let packet = dauphin_proto::packet::whole(packets)?;
         packets = &packets[packet.len()..];
         Some(&packet[HEADER..])
     });
-    let Some(count) = payloads.next().and_then(|payload| Reader::new(payload, "a column count").lenenc().ok()) else {
-        return Vec::new();
-    };
-    payloads.skip(count as usize).map(values).collect()
+    let count = payloads.next().and_then(|payload| Reader::new(payload, "a column count").lenenc().ok());
+    let columns = payloads.by_ref().take(count.unwrap_or_default() as usize).map(column_name).collect();
+    (columns, payloads.map(values).collect())
+}
+
+/// The fifth field of a column definition: the name, after catalog, schema, table and original table.
+fn column_name(definition: &[u8]) -> String {
+    let mut reader = Reader::new(definition, "a column definition");
+    let name = (0..5).try_fold(&[][..], |_, _| reader.lenenc_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
 }
 
 fn values(row: &[u8]) -> Vec<Option<Vec<u8>>> {

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod connection;
 pub mod exchange;
 pub mod fleet;
+pub mod own;
 pub mod pool;
 pub mod prepared;
 pub mod profile;

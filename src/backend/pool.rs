@@ -211,6 +211,16 @@ impl Pool {
         }
     }
 
+    /// Takes in a connection that was opened outside, if there is room for it and nobody must wait longer for it.
+    pub fn adopt(server: &Arc<Server>, key: Key, connection: Connection) {
+        let mut inner = server.pool.inner.lock();
+        if inner.may_open(&key, &server.pool.limits) {
+            inner.count(&key);
+            drop(inner);
+            server.pool.put_back(&key, Box::new(connection));
+        }
+    }
+
     fn lend(server: &Arc<Server>, key: &Key, connection: Box<Connection>) -> Lease {
         Lease(Held { connection, slot: Slot { server: server.clone(), key: key.clone(), kept: false } })
     }

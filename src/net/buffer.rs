@@ -42,6 +42,12 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// A buffer that has these bytes unread.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        let end = bytes.len();
+        Self { bytes, start: 0, end }
+    }
+
     /// What was read and not yet consumed.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]

@@ -47,15 +47,16 @@ impl fmt::Display for Version {
 impl Flavour {
     /// The statement that makes a connection report what dauphin follows: schema, every session variable, whether
     /// anything else changed, and the GTIDs of its own writes.
-    pub fn tracking(self) -> &'static str {
+    pub fn tracking(self) -> String {
         match self {
-            Self::MySql => {
-                "SET SESSION session_track_schema=ON, session_track_system_variables='*', \
-                 session_track_state_change=ON, session_track_gtids=OWN_GTID"
-            }
-            Self::MariaDb => {
-                "SET SESSION session_track_schema=ON, session_track_system_variables='*', session_track_state_change=ON"
-            }
+            Self::MySql => format!(
+                "SET SESSION session_track_schema=ON, session_track_state_change=ON, session_track_gtids=OWN_GTID, \
+                 session_track_system_variables='{}'",
+                super::session_variables::MYSQL
+            ),
+            Self::MariaDb => "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
+                 session_track_system_variables='*'"
+                .to_owned(),
         }
     }
 

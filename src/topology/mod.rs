@@ -2,5 +2,6 @@
 
 pub mod flavour;
 pub mod gtid;
+mod session_variables;
 
 pub use flavour::Flavour;

@@ -6,10 +6,9 @@ CREATE USER replicator@'%' IDENTIFIED BY 'replicator';
 -- CONNECTION_ADMIN: the replicas stay connected when dauphin closes a primary to clients (offline_mode).
 GRANT REPLICATION SLAVE, CONNECTION_ADMIN ON *.* TO replicator@'%';
 
--- dauphin's own account. `dauphin grants` says what it needs and why.
+-- dauphin's own account, with what `dauphin grants` asks for.
 CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
 GRANT REPLICATION CLIENT ON *.* TO dauphin@'%';
-GRANT SELECT ON performance_schema.* TO dauphin@'%';
 
 -- What an application uses.
 CREATE USER app@'%' IDENTIFIED BY 'app';

@@ -1,0 +1,59 @@
+//! dauphin's own connections, on which it asks servers about themselves.
+
+use std::io;
+
+use dauphin_proto::{command, response::Shape};
+
+use super::{
+    account::Account,
+    connect::{self, ConnectError, ServerError},
+    connection::Connection,
+    exchange::{Own, read_own},
+    profile::Profile,
+    server::Server,
+};
+
+/// A connection that belongs to no pool and answers one question at a time.
+#[derive(Debug)]
+pub struct OwnConnection(pub(super) Connection);
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The connection is lost.
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+    /// The server answered with an error.
+    #[error(transparent)]
+    Refused(#[from] ServerError),
+}
+
+impl OwnConnection {
+    /// Opens one for dauphin's account. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open(server: &Server, account: &Account) -> Result<Self, ConnectError> {
+        Ok(Self(connect::connect(server, account, Profile::own()).await?))
+    }
+
+    /// Asks with a text statement. Not cancel safe: drop the connection.
+    ///
+    /// # Errors
+    /// The server's error, or the loss of the connection.
+    pub async fn ask(&mut self, sql: &str) -> Result<Own, AskError> {
+        let mut bytes = Vec::new();
+        command::put_query(&mut bytes, sql.as_bytes());
+        self.0.stream.send(&bytes).await?;
+        self.answer().await
+    }
+
+    pub(super) async fn answer(&mut self) -> Result<Own, AskError> {
+        let Connection { stream, input, .. } = &mut self.0;
+        let own = read_own(stream, input, Shape::Query).await?;
+        match own.error {
+            Some(error) => Err(error.into()),
+            None => Ok(own),
+        }
+    }
+}

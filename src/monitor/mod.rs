@@ -1,0 +1,130 @@
+//! Asking each server how it is, on connections and a thread of its own, and publishing what follows for sessions.
+
+mod ask;
+mod assemble;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    backend::{Account, Fleet, Server, own::OwnConnection},
+    config::{Monitor as Config, PrimaryReads},
+    routing::Published,
+    topology::{
+        flavour::Version,
+        gtid::{self, Position},
+        Flavour,
+    },
+};
+pub use ask::{Problem, Report, Replication};
+pub use assemble::Topology;
+
+/// How one server was when it was last asked.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// Its place in the config.
+    pub server: usize,
+    /// What it said, or why it did not.
+    pub report: Result<Report, Problem>,
+}
+
+/// Watches all servers and publishes a table for every change, for ever. Cancel safe: all it holds is connections.
+pub async fn run(
+    fleet: Arc<Fleet>,
+    account: Arc<Account>,
+    config: Config,
+    primary_reads: PrimaryReads,
+    published: Arc<Published>,
+) {
+    let (sender, mut observations) = mpsc::channel(fleet.servers.len() * 4);
+    let mut watchers = tokio::task::JoinSet::new();
+    for (index, server) in fleet.servers.iter().enumerate() {
+        let watcher = Watcher { index, server: server.clone(), account: account.clone(), config: config.clone(), connection: None };
+        watchers.spawn(watcher.run(sender.clone()));
+    }
+    drop(sender);
+    let mut topology = Topology::new(fleet.servers.clone(), primary_reads);
+    while let Some(observation) = observations.recv().await {
+        if let Some(table) = topology.observe(observation) {
+            published.publish(table);
+        }
+    }
+}
+
+struct Watcher {
+    index: usize,
+    server: Arc<Server>,
+    account: Arc<Account>,
+    config: Config,
+    connection: Option<OwnConnection>,
+}
+
+impl Watcher {
+    async fn run(mut self, sender: mpsc::Sender<Observation>) {
+        let mut last_problem = None;
+        loop {
+            let began = Instant::now();
+            let report = match tokio::time::timeout(self.config.timeout, self.ask()).await {
+                Ok(report) => report,
+                Err(_) => {
+                    self.connection = None;
+                    Err(Problem::Unreachable("no answer within [monitor] timeout".to_owned()))
+                }
+            };
+            self.note(&report, &mut last_problem);
+            let pause = if report.is_ok() { self.config.interval } else { self.config.reconnect };
+            if sender.send(Observation { server: self.index, report }).await.is_err() {
+                return;
+            }
+            self.pause(began + pause).await;
+        }
+    }
+
+    /// Until the next round; less when a session has just failed to reach the server.
+    async fn pause(&self, until: Instant) {
+        const SOON: Duration = Duration::from_millis(50);
+        let soon = Instant::now() + SOON;
+        if self.server.is_suspect() { tokio::time::sleep_until(soon.min(until)).await } else { tokio::time::sleep_until(until).await }
+    }
+
+    async fn ask(&mut self) -> Result<Report, Problem> {
+        if self.server.is_suspect() {
+            // What the data path could not reach must be reached anew, not over an old connection.
+            self.connection = None;
+        }
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => OwnConnection::open(&self.server, &self.account).await.map_err(Problem::from)?,
+        };
+        let report = ask::ask(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok(report)
+    }
+
+    /// What others may know at once, and a line in the log for each change.
+    fn note(&self, report: &Result<Report, Problem>, last_problem: &mut Option<Problem>) {
+        let problem = report.as_ref().err().cloned();
+        match (&problem, &*last_problem) {
+            (Some(problem), last) if last.as_ref() != Some(problem) => {
+                tracing::warn!(server = %self.server.name, %problem, remedy = problem.remedy(), "server cannot be watched");
+            }
+            (None, Some(_)) => tracing::info!(server = %self.server.name, "server can be watched again"),
+            _ => {}
+        }
+        match report {
+            Ok(_) => self.server.trust(),
+            Err(Problem::Unreachable(cause)) => self.server.suspect(cause),
+            Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
+        }
+        *last_problem = problem;
+    }
+}
+
+/// How far `replica` is with the transactions of the server whose UUID is `primary`.
+fn applied(report: &Report, version: &Version, primary: &str) -> Vec<Position> {
+    match version.flavour {
+        Flavour::MySql => gtid::mysql_applied(&report.gtids, primary).into_iter().collect(),
+        Flavour::MariaDb => gtid::mariadb_applied(&report.gtids),
+    }
+}

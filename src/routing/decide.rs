@@ -1,0 +1,237 @@
+//! Where a statement goes, and why: pure, short, and always able to say its reason.
+
+use std::sync::Arc;
+
+use super::table::{Published, RoutingTable};
+use crate::{
+    backend::{Server, ServerId},
+    sql::{Access, Effect, Hint, Needs, Reason as Text, Statement},
+};
+
+/// Where to.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// The connection that the session is bound to.
+    Bound,
+    /// The connection of the previous statement, which the session still has.
+    Previous,
+    /// The primary.
+    Primary,
+    /// This replica.
+    Replica(Arc<Server>),
+}
+
+/// Why there: at once the metric label and the word that people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A transaction is open.
+    InTransaction,
+    /// Session state ties it to a connection; the word says which.
+    Pinned(&'static str),
+    /// It asks for what the previous statement left behind.
+    FollowUp,
+    /// It asks for the id of the session's last insert.
+    LastInsertId,
+    /// A comment in the statement asks for it.
+    Hint,
+    /// The session asked for it (ROUTER SET access_mode).
+    AccessMode,
+    /// A replica once refused a statement like this as a write.
+    RefusedByReplica,
+    /// autocommit is off: any statement may open a transaction that goes on to write.
+    AutocommitOff,
+    /// Under SERIALIZABLE every read locks.
+    Serializable,
+    /// What the text does.
+    Text(Text),
+    /// A transaction that says it only reads.
+    ReadOnlyTransaction,
+    /// It could run on a replica, but none is in rotation.
+    NoReplica,
+    /// The replica did not have the session's own writes in time.
+    Stale,
+    /// The replica that had it failed, or could not take the session's state.
+    ReplicaFailed,
+    /// The command is too long to be looked at whole.
+    TooLong,
+}
+
+impl Reason {
+    /// The reason's word.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::InTransaction => "in_transaction",
+            Self::Pinned(word) => word,
+            Self::FollowUp => "follow_up",
+            Self::LastInsertId => "last_insert_id",
+            Self::Hint => "hint",
+            Self::AccessMode => "access_mode",
+            Self::RefusedByReplica => "refused_by_replica",
+            Self::AutocommitOff => "autocommit_off",
+            Self::Serializable => "serializable",
+            Self::Text(text) => text.label(),
+            Self::ReadOnlyTransaction => "read_only_transaction",
+            Self::NoReplica => "no_replica",
+            Self::Stale => "stale_replica",
+            Self::ReplicaFailed => "replica_failed",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
+/// Target and reason.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Where to.
+    pub target: Target,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What of a session the decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// A transaction is open on the session's connection.
+    pub in_transaction: bool,
+    /// The word for what pins the statement to the session's connection, if something does.
+    pub pinned: Option<&'static str>,
+    /// What the previous statement's connection is still at hand for.
+    pub previous: Needs,
+    /// `autocommit`.
+    pub autocommit: bool,
+    /// `transaction_isolation` is SERIALIZABLE.
+    pub serializable: bool,
+    /// `transaction_read_only`.
+    pub read_only: bool,
+    /// What ROUTER SET access_mode said.
+    pub access_mode: Option<Access>,
+    /// A replica refused a statement like this.
+    pub refused_by_replica: bool,
+    /// Replicas that have failed this statement already.
+    pub tried: &'a [ServerId],
+    /// Why it must be the primary, if an attempt elsewhere said so.
+    pub to_primary: Option<Reason>,
+}
+
+/// Decides. The published table is needed beside `table` for whose turn it is.
+pub fn decide(statement: &Statement, situation: Situation<'_>, table: &RoutingTable, published: &Published) -> Decision {
+    if let Some(decision) = by_binding(statement, situation) {
+        return decision;
+    }
+    match wants_primary(statement, situation) {
+        Some(reason) => Decision { target: Target::Primary, reason },
+        None => to_replica(statement, situation, table, published),
+    }
+}
+
+/// What the session is tied to comes first.
+fn by_binding(statement: &Statement, situation: Situation<'_>) -> Option<Decision> {
+    let bound = |reason| Some(Decision { target: Target::Bound, reason });
+    if situation.in_transaction {
+        return bound(Reason::InTransaction);
+    }
+    if let Some(word) = situation.pinned {
+        return bound(Reason::Pinned(word));
+    }
+    let previous = |reason| Some(Decision { target: Target::Previous, reason });
+    if statement.needs.intersects(Needs::FOLLOW_UP) && situation.previous.intersects(Needs::FOLLOW_UP) {
+        return previous(Reason::FollowUp);
+    }
+    if statement.needs.contains(Needs::LAST_INSERT_ID) && situation.previous.contains(Needs::LAST_INSERT_ID) {
+        return previous(Reason::LastInsertId);
+    }
+    None
+}
+
+/// The reason why it must be the primary, if there is one.
+fn wants_primary(statement: &Statement, situation: Situation<'_>) -> Option<Reason> {
+    if situation.to_primary.is_some() {
+        return situation.to_primary;
+    }
+    match statement.effect {
+        Effect::Begin { access, .. } => {
+            let read_only = match access {
+                Access::ReadOnly => true,
+                Access::ReadWrite => false,
+                Access::Unspecified => situation.read_only,
+            };
+            return (!read_only || is_primary_hint(statement)).then_some(Reason::Text(Text::Begin));
+        }
+        Effect::Read | Effect::Session => {}
+        _ => return Some(Reason::Text(statement.reason)),
+    }
+    if is_primary_hint(statement) {
+        return Some(Reason::Hint);
+    }
+    let checks = [
+        (situation.access_mode == Some(Access::ReadWrite), Reason::AccessMode),
+        (!situation.autocommit, Reason::AutocommitOff),
+        (situation.serializable, Reason::Serializable),
+        (situation.refused_by_replica, Reason::RefusedByReplica),
+        (statement.needs.contains(Needs::LAST_INSERT_ID), Reason::LastInsertId),
+        (statement.effect == Effect::Session && binds_its_connection(statement), Reason::Text(statement.reason)),
+    ];
+    checks.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
+}
+
+fn is_primary_hint(statement: &Statement) -> bool {
+    statement.hint == Some(Hint::Primary)
+}
+
+/// Whether the session will be bound to the connection on which this sets something: that is better the primary, where
+/// everything can run.
+fn binds_its_connection(statement: &Statement) -> bool {
+    use crate::sql::Change::{Schema, SystemVariables, UserVariable};
+    statement.changes.iter().any(|change| match change {
+        Schema(_) | SystemVariables => false,
+        UserVariable { value, .. } => value.is_none(),
+        _ => true,
+    })
+}
+
+fn to_replica(statement: &Statement, situation: Situation<'_>, table: &RoutingTable, published: &Published) -> Decision {
+    let reason = match statement.effect {
+        Effect::Begin { .. } => Reason::ReadOnlyTransaction,
+        _ if statement.hint.is_some() => Reason::Hint,
+        _ => Reason::Text(statement.reason),
+    };
+    let unfit = |server: &Server| server.is_suspect() || situation.tried.contains(&server.id);
+    if let Some(Hint::Server(name)) = &statement.hint {
+        let named = table.replicas.servers().iter().find(|server| server.name.eq_ignore_ascii_case(name) && !unfit(server));
+        if let Some(server) = named {
+            return Decision { target: Target::Replica(server.clone()), reason };
+        }
+    }
+    match table.replicas.next(published, unfit) {
+        Some(server) => Decision { target: Target::Replica(server.clone()), reason },
+        None => Decision { target: Target::Primary, reason: Reason::NoReplica },
+    }
+}
+
+/// Why each server that was not chosen was not.
+pub fn not_chosen(decision: &Decision, table: &RoutingTable) -> Vec<(Arc<Server>, &'static str)> {
+    let chosen = match &decision.target {
+        Target::Replica(server) => Some(server.id),
+        _ => None,
+    };
+    let primary = table.term().map(|term| term.server.clone());
+    let mut others = Vec::new();
+    if let Some(primary) = &primary
+        && matches!(decision.target, Target::Replica(_))
+        && chosen != Some(primary.id)
+    {
+        others.push((primary.clone(), "primary: a replica can serve it"));
+    }
+    for server in table.replicas.servers().iter().filter(|server| Some(server.id) != chosen) {
+        let why = match decision.target {
+            _ if primary.as_ref().is_some_and(|primary| primary.id == server.id) => continue,
+            _ if server.is_suspect() => "it does not answer",
+            Target::Replica(_) if server.weight == 0 => "its weight is 0",
+            Target::Replica(_) => "not its turn",
+            _ => "the statement cannot run on a replica now",
+        };
+        others.push((server.clone(), why));
+    }
+    others.extend(table.out.iter().map(|out| (out.server.clone(), out.cause)));
+    others
+}

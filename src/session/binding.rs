@@ -1,0 +1,280 @@
+//! What ties a session to one backend connection: a transaction, or state that cannot be carried to another one.
+
+use std::collections::HashSet;
+
+use crate::{
+    backend::Lease,
+    sql::{Change, Effect, Needs, Statement, XaStep},
+};
+
+/// Whether the session has a connection of its own for now.
+#[derive(Debug, Default)]
+pub enum Binding {
+    /// Any connection will do.
+    #[default]
+    Free,
+    /// A transaction is open on this one.
+    Transaction(Lease),
+    /// This one has what cannot be carried elsewhere: see [`Pins`].
+    Pinned(Lease),
+}
+
+impl Binding {
+    /// Takes the connection out, if there is one.
+    pub fn take(&mut self) -> Option<Lease> {
+        match std::mem::take(self) {
+            Self::Free => None,
+            Self::Transaction(lease) | Self::Pinned(lease) => Some(lease),
+        }
+    }
+
+    /// The connection's lease, left where it is.
+    pub fn lease(&self) -> Option<&Lease> {
+        match self {
+            Self::Free => None,
+            Self::Transaction(lease) | Self::Pinned(lease) => Some(lease),
+        }
+    }
+}
+
+/// A kind of state that ties a session to its connection, and the word for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinReason {
+    /// LOCK TABLES, FLUSH TABLES WITH READ LOCK, LOCK INSTANCE.
+    Locks,
+    /// An XA transaction.
+    Xa,
+    /// SET TRANSACTION, for the next transaction only.
+    NextTransaction,
+    /// SET ROLE.
+    Role,
+    /// A session variable that acts once or cannot be set to a known value.
+    Variable,
+    /// State that no statement's text accounts for.
+    UnknownState,
+    /// A temporary table.
+    TemporaryTable,
+    /// GET_LOCK.
+    NamedLock,
+    /// HANDLER ... OPEN.
+    Handler,
+    /// PREPARE ... FROM.
+    TextPrepared,
+    /// A user variable whose value is not known here.
+    UserVariable,
+}
+
+impl PinReason {
+    /// A short name for logs, metrics and people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Locks => "locks",
+            Self::Xa => "xa_transaction",
+            Self::NextTransaction => "next_transaction",
+            Self::Role => "role",
+            Self::Variable => "session_variable",
+            Self::UnknownState => "unknown_state",
+            Self::TemporaryTable => "temporary_table",
+            Self::NamedLock => "named_lock",
+            Self::Handler => "handler",
+            Self::TextPrepared => "text_prepared",
+            Self::UserVariable => "user_variable",
+        }
+    }
+}
+
+/// All that pins a session, reason by reason; each ends when its reason ends.
+#[derive(Debug, Default)]
+pub struct Pins {
+    temporary_tables: HashSet<Box<str>>,
+    handlers: HashSet<Box<str>>,
+    text_prepared: HashSet<Box<str>>,
+    user_variables: HashSet<Box<str>>,
+    variables: HashSet<Box<str>>,
+    named_locks: bool,
+    table_locks: bool,
+    instance_lock: bool,
+    xa: bool,
+    next_transaction: bool,
+    role: bool,
+    unknown: bool,
+}
+
+impl Pins {
+    /// Whether nothing pins the session.
+    pub fn is_empty(&self) -> bool {
+        self.any().is_none()
+    }
+
+    /// The weightiest reason, if there is one.
+    pub fn any(&self) -> Option<PinReason> {
+        self.binds_all().or_else(|| self.binds_some())
+    }
+
+    /// A reason for which every statement must run on the pinned connection.
+    fn binds_all(&self) -> Option<PinReason> {
+        let reasons = [
+            (self.unknown, PinReason::UnknownState),
+            (self.table_locks || self.instance_lock, PinReason::Locks),
+            (self.xa, PinReason::Xa),
+            (self.next_transaction, PinReason::NextTransaction),
+            (self.role, PinReason::Role),
+            (!self.variables.is_empty(), PinReason::Variable),
+        ];
+        reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
+    }
+
+    fn binds_some(&self) -> Option<PinReason> {
+        let reasons = [
+            (!self.temporary_tables.is_empty(), PinReason::TemporaryTable),
+            (self.named_locks, PinReason::NamedLock),
+            (!self.handlers.is_empty(), PinReason::Handler),
+            (!self.text_prepared.is_empty(), PinReason::TextPrepared),
+            (!self.user_variables.is_empty(), PinReason::UserVariable),
+        ];
+        reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
+    }
+
+    /// The reason for which `statement` must run on the pinned connection; a read that touches nothing of what pins
+    /// the session may run anywhere.
+    pub fn binds(&self, statement: &Statement) -> Option<PinReason> {
+        if statement.effect != Effect::Read {
+            return self.any();
+        }
+        if let Some(reason) = self.binds_all() {
+            return Some(reason);
+        }
+        let hidden = |table: &Box<str>| self.temporary_tables.contains(table);
+        if !self.temporary_tables.is_empty() && (!statement.tables_known || statement.tables.iter().any(hidden)) {
+            return Some(PinReason::TemporaryTable);
+        }
+        if !self.user_variables.is_empty() && statement.needs.contains(Needs::USER_VARIABLES) {
+            return Some(PinReason::UserVariable);
+        }
+        None
+    }
+
+    /// A statement with these changes has succeeded. `unexplained`: the server says that state has changed, and no
+    /// change named here or by the server accounts for it.
+    pub fn learn(&mut self, changes: &[Change], unexplained: bool) {
+        for change in changes {
+            self.learn_one(change);
+        }
+        self.unknown |= unexplained;
+    }
+
+    fn learn_one(&mut self, change: &Change) {
+        match change {
+            Change::UserVariable { name, value: Some(literal) } if literal.is_ascii() => {
+                self.user_variables.remove(name);
+            }
+            Change::UserVariable { name, .. } => {
+                self.user_variables.insert(name.clone());
+            }
+            Change::TransactionOnce => self.next_transaction = true,
+            Change::Role => self.role = true,
+            Change::CreateTemporaryTable(name) => {
+                self.temporary_tables.insert(name.clone());
+            }
+            Change::DropTables { names, .. } => names.iter().for_each(|name| {
+                self.temporary_tables.remove(name);
+            }),
+            Change::RenameTables(pairs) => pairs.iter().for_each(|(old, new)| {
+                if self.temporary_tables.remove(old) {
+                    self.temporary_tables.insert(new.clone());
+                }
+            }),
+            Change::LockTables | Change::GlobalReadLock => self.table_locks = true,
+            Change::UnlockTables => self.table_locks = false,
+            Change::LockInstance => self.instance_lock = true,
+            Change::UnlockInstance => self.instance_lock = false,
+            Change::NamedLock => self.named_locks = true,
+            Change::ReleaseAllNamedLocks => self.named_locks = false,
+            Change::HandlerOpen(name) => {
+                self.handlers.insert(name.clone());
+            }
+            Change::HandlerClose(name) => {
+                self.handlers.remove(name);
+            }
+            Change::Xa(XaStep::Start | XaStep::End) => self.xa = true,
+            Change::Xa(XaStep::Prepare | XaStep::Finish) => self.xa = false,
+            Change::TextPrepare(name) => {
+                self.text_prepared.insert(name.clone());
+            }
+            Change::TextDeallocate(name) => {
+                self.text_prepared.remove(name);
+            }
+            // The server reports these itself, or they are not the session's, or they are kept apart.
+            Change::Schema(_) | Change::SystemVariables | Change::GlobalState | Change::LastInsertId => {}
+            // Only the owner of several locks knows which of them is gone.
+            Change::ReleaseNamedLock => {}
+            // What these have changed is the server's to say.
+            Change::StoredCode | Change::Unknown => {}
+        }
+    }
+
+    /// A session variable that cannot be carried.
+    pub fn variable(&mut self, name: &str) {
+        self.variables.insert(name.into());
+    }
+
+    /// The transaction that SET TRANSACTION was for has ended.
+    pub fn transaction_ended(&mut self) {
+        self.next_transaction = false;
+    }
+
+    /// Whether SET TRANSACTION waits for its transaction.
+    pub fn awaits_transaction(&self) -> bool {
+        self.next_transaction
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Syntax, classify};
+
+    fn pins(changes: &[Change]) -> Pins {
+        let mut pins = Pins::default();
+        pins.learn(changes, false);
+        pins
+    }
+
+    fn check(pins: &Pins, text: &str, expected: Option<PinReason>) {
+        assert_eq!(pins.binds(&classify(text.as_bytes(), &Syntax::default())), expected, "{text}");
+    }
+
+    #[test]
+    fn a_read_that_does_not_touch_a_temporary_table_is_free() {
+        let mut pins = pins(&[Change::CreateTemporaryTable("t".into())]);
+        check(&pins, "SELECT * FROM u", None);
+        check(&pins, "SELECT * FROM T", Some(PinReason::TemporaryTable));
+        check(&pins, "INSERT INTO u VALUES (1)", Some(PinReason::TemporaryTable));
+        pins.learn(&[Change::DropTables { names: vec!["t".into()], temporary_only: true }], false);
+        assert!(pins.is_empty());
+    }
+
+    #[test]
+    fn a_user_variable_binds_those_who_read_it_until_it_is_known_again() {
+        let mut pins = pins(&[Change::UserVariable { name: "x".into(), value: None }]);
+        check(&pins, "SELECT 1", None);
+        check(&pins, "SELECT @x", Some(PinReason::UserVariable));
+        pins.learn(&[Change::UserVariable { name: "x".into(), value: Some("1".into()) }], false);
+        assert!(pins.is_empty());
+    }
+
+    #[test]
+    fn table_locks_bind_everything_and_unlock_frees() {
+        let mut pins = pins(&[Change::LockTables]);
+        check(&pins, "SELECT 1", Some(PinReason::Locks));
+        pins.learn(&[Change::UnlockTables], false);
+        check(&pins, "SELECT 1", None);
+    }
+
+    #[test]
+    fn state_that_nobody_accounts_for_binds_everything() {
+        let mut pins = Pins::default();
+        pins.learn(&[Change::Unknown], true);
+        check(&pins, "SELECT 1", Some(PinReason::UnknownState));
+    }
+}

@@ -1,0 +1,255 @@
+//! Bringing a backend connection to the session's state: what it lacks is written in front of the command, in one write.
+
+use std::sync::Arc;
+
+use dauphin_proto::{command, response::Shape};
+
+use crate::{
+    backend::{
+        Connection, Exchange, State,
+        connect::ServerError,
+        connection::Charsets,
+        exchange::BackendLost,
+    },
+    topology::{Flavour, gtid::LastWrite},
+};
+
+/// What stands in front of a command, and which answers come before the command's own.
+#[derive(Debug, Default)]
+pub struct CatchUp {
+    /// Packets to send first.
+    pub bytes: Vec<u8>,
+    answers: Vec<Step>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    State(Shape),
+    Wait(LastWrite),
+}
+
+/// Why the command behind a catch-up must not count.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    /// The connection is lost.
+    #[error(transparent)]
+    Lost(#[from] BackendLost),
+    /// The server cannot take the session's state, for example because the schema is not there.
+    #[error(transparent)]
+    Refused(ServerError),
+    /// The replica does not have the session's last write yet.
+    #[error("the replica does not have the session's last write yet")]
+    Stale,
+}
+
+impl CatchUp {
+    /// What `connection` lacks of `wanted`.
+    ///
+    /// The connection is taken to have it from now on: if the answers say otherwise it must be closed, and is, as an
+    /// exchange that is dropped.
+    pub fn new(connection: &mut Connection, wanted: &Arc<State>) -> Self {
+        let mut catch_up = Self::default();
+        connection.prepared.put_closes(&mut catch_up.bytes);
+        if State::same(&connection.state, wanted) {
+            return catch_up;
+        }
+        let has = std::mem::replace(&mut connection.state, wanted.clone());
+        if let Some(assignments) = assignments(&has, wanted, &connection.charsets) {
+            catch_up.query(&assignments);
+        }
+        if has.schema != wanted.schema
+            && let Some(schema) = &wanted.schema
+        {
+            command::put_command(&mut catch_up.bytes, command::code::INIT_DB, schema);
+            catch_up.answers.push(Step::State(Shape::Status));
+        }
+        if let Some(on) = wanted.multi_statements.filter(|_| has.multi_statements != wanted.multi_statements) {
+            let option = u16::from(!on).to_le_bytes();
+            command::put_command(&mut catch_up.bytes, command::code::SET_OPTION, &option);
+            catch_up.answers.push(Step::State(Shape::Status));
+        }
+        catch_up
+    }
+
+    /// Whether nothing stands in front.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Makes LAST_INSERT_ID() what the session's last insert made it.
+    pub fn last_insert_id(&mut self, value: u64) {
+        self.query(format!("SET SESSION last_insert_id={value}").as_bytes());
+    }
+
+    /// Switches tracking on again, after the session has set its own.
+    pub fn tracking(&mut self, flavour: Flavour) {
+        self.query(flavour.tracking().as_bytes());
+    }
+
+    /// Lets the server wait until it has the session's last write.
+    pub fn wait_for(&mut self, flavour: Flavour, write: &LastWrite, at_most: std::time::Duration) {
+        command::put_query(&mut self.bytes, flavour.wait_for(&write.gtids, at_most.as_secs_f64()).as_bytes());
+        self.answers.push(Step::Wait(write.clone()));
+    }
+
+    fn query(&mut self, text: &[u8]) {
+        command::put_query(&mut self.bytes, text);
+        self.answers.push(Step::State(Shape::Query));
+    }
+
+    /// Reads the answers that come before the command's own. Not cancel safe: drop the exchange.
+    ///
+    /// # Errors
+    /// See [`CatchUpError`]; the exchange is of no use then.
+    pub async fn answers(self, exchange: &mut Exchange) -> Result<(), CatchUpError> {
+        for step in self.answers {
+            let shape = if let Step::State(shape) = step { shape } else { Shape::Query };
+            let answer = exchange.own_response(shape).await?;
+            if let Step::Wait(write) = step {
+                if answer.first_value() != Some(b"0") {
+                    return Err(CatchUpError::Stale);
+                }
+                if let Some(position) = &write.position {
+                    exchange.server().note_applied(position);
+                }
+            } else if let Some(error) = answer.error {
+                return Err(CatchUpError::Refused(error));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One SET for all variables that differ.
+fn assignments(has: &State, wanted: &State, charsets: &Charsets) -> Option<Vec<u8>> {
+    let mut set = Assignments { text: Vec::new(), backslash_escapes: backslash_escapes(has) };
+    // Names in order: character_set_connection comes before collation_connection, which it would reset.
+    for (name, value) in &wanted.variables {
+        if has.variables.get(name) != Some(value) {
+            set.variable(name, Some(value));
+        }
+    }
+    for name in has.variables.keys().filter(|name| !wanted.variables.contains_key(*name)) {
+        set.variable(name, charsets.get(name));
+    }
+    for (name, value) in &wanted.user_variables {
+        if has.user_variables.get(name) != Some(value) {
+            set.user_variable(name, value);
+        }
+    }
+    for name in has.user_variables.keys().filter(|name| !wanted.user_variables.contains_key(*name)) {
+        set.user_variable(name, "NULL");
+    }
+    (!set.text.is_empty()).then_some(set.text)
+}
+
+fn backslash_escapes(state: &State) -> bool {
+    let mode = state.variable("sql_mode").unwrap_or_default();
+    !String::from_utf8_lossy(mode).contains("NO_BACKSLASH_ESCAPES")
+}
+
+struct Assignments {
+    text: Vec<u8>,
+    /// Whether the connection reads a backslash as an escape when it reads this.
+    backslash_escapes: bool,
+}
+
+impl Assignments {
+    fn separate(&mut self) {
+        self.text.extend_from_slice(if self.text.is_empty() { b"SET " } else { b"," });
+    }
+
+    /// `None` for the server's default.
+    fn variable(&mut self, name: &str, value: Option<&[u8]>) {
+        self.separate();
+        self.text.extend_from_slice(b"SESSION ");
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.push(b'=');
+        match value {
+            None => self.text.extend_from_slice(b"DEFAULT"),
+            Some(b"") if name == "character_set_results" => self.text.extend_from_slice(b"NULL"),
+            Some(number) if is_number(number) => self.text.extend_from_slice(number),
+            Some(text) => self.quoted(text),
+        }
+    }
+
+    fn user_variable(&mut self, name: &str, literal: &str) {
+        self.separate();
+        self.text.extend_from_slice(b"@`");
+        self.text.extend_from_slice(name.replace('`', "``").as_bytes());
+        self.text.extend_from_slice(b"`:=");
+        self.text.extend_from_slice(literal.as_bytes());
+    }
+
+    fn quoted(&mut self, text: &[u8]) {
+        self.text.push(b'\'');
+        for &byte in text {
+            match byte {
+                b'\'' => self.text.extend_from_slice(b"''"),
+                b'\\' if self.backslash_escapes => self.text.extend_from_slice(b"\\\\"),
+                other => self.text.push(other),
+            }
+        }
+        self.text.push(b'\'');
+    }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let (whole, fraction) = match digits.iter().position(|&byte| byte == b'.') {
+        Some(point) => (&digits[..point], &digits[point + 1..]),
+        None => (digits, &b"0"[..]),
+    };
+    let all_digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    all_digits(whole) && all_digits(fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(variables: &[(&str, &str)], user: &[(&str, &str)]) -> State {
+        let mut state = State::default();
+        state.variables = variables.iter().map(|(name, value)| ((*name).into(), value.as_bytes().into())).collect();
+        state.user_variables = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        state
+    }
+
+    fn check(has: &State, wanted: &State, expected: &str) {
+        let charsets = Charsets { values: ["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"].map(|v| v.as_bytes().into()) };
+        let text = assignments(has, wanted, &charsets).unwrap_or_default();
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_what_differs_is_set_and_what_is_too_much_goes_back() {
+        let fresh = state(&[], &[]);
+        let a = state(&[("sql_mode", "ANSI"), ("sort_buffer_size", "262144")], &[("x", "_utf8mb4'1'")]);
+        check(&fresh, &a, "SET SESSION sort_buffer_size=262144,SESSION sql_mode='ANSI',@`x`:=_utf8mb4'1'");
+        check(&a, &a.clone(), "");
+        check(&a, &fresh, "SET SESSION sort_buffer_size=DEFAULT,SESSION sql_mode=DEFAULT,@`x`:=NULL");
+    }
+
+    #[test]
+    fn character_sets_go_back_to_the_login_s() {
+        let latin = state(&[("character_set_client", "latin1"), ("character_set_results", "")], &[]);
+        check(&state(&[], &[]), &latin, "SET SESSION character_set_client='latin1',SESSION character_set_results=NULL");
+        check(&latin, &state(&[], &[]), "SET SESSION character_set_client='utf8mb4',SESSION character_set_results='utf8mb4'");
+    }
+
+    #[test]
+    fn values_are_quoted_as_the_connection_reads_them() {
+        check(&state(&[], &[]), &state(&[("init", r"a'\b")], &[]), r"SET SESSION init='a''\\b'");
+        let plain = state(&[("sql_mode", "NO_BACKSLASH_ESCAPES")], &[]);
+        let mut wanted = plain.clone();
+        wanted.variables.insert("init".into(), (*br"a'\b").into());
+        check(&plain, &wanted, r"SET SESSION init='a''\b'");
+    }
+
+    #[test]
+    fn a_number_is_told_from_a_text() {
+        for (text, number) in [("10", true), ("-1", true), ("10.000000", true), ("", false), ("+00:00", false), ("1.", false), ("ON", false)] {
+            assert_eq!(is_number(text.as_bytes()), number, "{text}");
+        }
+    }
+}

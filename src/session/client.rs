@@ -1,0 +1,239 @@
+//! The client's side of a session: whole commands in, packets out.
+
+use std::io;
+
+use dauphin_proto::{
+    CapabilityFlags, ProtocolError,
+    packet::{self, HEADER, Header, MAX_PAYLOAD},
+    reply::{self, Dialect, status},
+};
+
+use crate::{
+    error::Answer,
+    net::{Buffer, Stream},
+};
+
+/// A logged-in client, or one that is about to be.
+#[derive(Debug)]
+pub struct Client {
+    /// The connection.
+    pub stream: Stream,
+    pub(super) input: Buffer,
+    /// What the client asked for at its login.
+    pub capabilities: CapabilityFlags,
+    /// Where the client comes from: an IP address or `localhost`.
+    pub host: String,
+    /// The largest command that is accepted, in bytes.
+    pub max_command: usize,
+}
+
+/// Commands longer than this are not kept whole: they go to their server as they come.
+pub const KEPT_WHOLE: usize = 1 << 20;
+
+/// A command's first packet, with the buffer that it lies in.
+#[derive(Debug)]
+pub struct Packet {
+    buffer: Buffer,
+    /// Bytes of the packet that are in the buffer, header included.
+    length: usize,
+    /// Bytes of this packet still to come from the client.
+    missing: usize,
+    /// Whether more packets of the same command follow this one.
+    continued: bool,
+}
+
+impl Packet {
+    /// A packet of our own making.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        let length = bytes.len();
+        Self { buffer: Buffer::from_bytes(bytes), length, missing: 0, continued: false }
+    }
+
+    /// What is there of the payload; all of it unless the packet [is partial](Self::is_partial).
+    pub fn payload(&self) -> &[u8] {
+        &self.buffer.unread()[HEADER..self.length]
+    }
+
+    /// The packet's bytes, header included.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer.unread()[..self.length]
+    }
+
+    /// The same, to change the payload in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer.unread_mut()[..self.length]
+    }
+
+    /// Whether the rest of the command is still to come.
+    pub fn is_partial(&self) -> bool {
+        self.missing > 0 || self.continued
+    }
+}
+
+impl Client {
+    /// A client that has not said anything yet.
+    pub fn new(stream: Stream, max_command: usize) -> Self {
+        let host = stream.peer().map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
+        Self { stream, input: Buffer::default(), capabilities: CapabilityFlags::empty(), host, max_command }
+    }
+
+    /// How the client wants its results.
+    pub fn dialect(&self) -> Dialect {
+        Dialect {
+            deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF),
+            session_track: self.capabilities.contains(CapabilityFlags::CLIENT_SESSION_TRACK),
+        }
+    }
+
+    /// The next command, or `None` if the client has gone. Cancel safe: what has come stays.
+    ///
+    /// # Errors
+    /// The connection broke, or the packet's number is not 0 ([`io::ErrorKind::InvalidData`]).
+    pub async fn command(&mut self) -> io::Result<Option<Packet>> {
+        loop {
+            if let Some(header) = Header::peek(self.input.unread()) {
+                if header.sequence != 0 {
+                    let error = ProtocolError::OutOfOrder { got: header.sequence, expected: 0 };
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+                let whole = HEADER + header.length;
+                let wanted = whole.min(HEADER + KEPT_WHOLE);
+                if self.input.unread().len() >= wanted {
+                    let length = self.input.unread().len().min(whole);
+                    return Ok(Some(Packet {
+                        buffer: std::mem::take(&mut self.input),
+                        length,
+                        missing: whole - length,
+                        continued: header.length == MAX_PAYLOAD,
+                    }));
+                }
+            }
+            if self.input.fill(&mut self.stream, HEADER + KEPT_WHOLE).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes back what came behind a command, once the command is done with.
+    pub fn done(&mut self, packet: Packet) {
+        let Packet { mut buffer, length, .. } = packet;
+        buffer.consume(length);
+        self.input = buffer;
+    }
+
+    /// More bytes of a partial command, at most as many as belong to it; `None` when it has ended.
+    ///
+    /// # Errors
+    /// The connection broke or ended inside the command.
+    pub async fn more<'p>(&mut self, packet: &'p mut Packet) -> io::Result<Option<&'p [u8]>> {
+        if packet.length > 0 {
+            packet.buffer.advance(packet.length);
+            packet.length = 0;
+        }
+        if packet.missing == 0 {
+            if !packet.continued {
+                return Ok(None);
+            }
+            while Header::peek(packet.buffer.unread()).is_none() {
+                fill(&mut packet.buffer, &mut self.stream).await?;
+            }
+            let header = Header::peek(packet.buffer.unread()).expect("the header was waited for");
+            packet.continued = header.length == MAX_PAYLOAD;
+            packet.missing = HEADER + header.length;
+        }
+        if packet.buffer.is_empty() {
+            fill(&mut packet.buffer, &mut self.stream).await?;
+        }
+        packet.length = packet.buffer.unread().len().min(packet.missing);
+        packet.missing -= packet.length;
+        Ok(Some(&packet.buffer.unread()[..packet.length]))
+    }
+
+    /// Reads once into the buffer.
+    ///
+    /// # Errors
+    /// The connection broke or ended.
+    pub(super) async fn read_more(&mut self) -> io::Result<()> {
+        fill(&mut self.input, &mut self.stream).await
+    }
+
+    /// A client whose connection is of no use any more.
+    pub(super) fn closed(max_command: usize) -> Self {
+        Self::new(Stream::Pipe(tokio::io::duplex(1).0), max_command)
+    }
+
+    /// One whole packet outside the command phase: its payload and its number.
+    ///
+    /// # Errors
+    /// The connection broke or ended, or the packet is larger than `limit` bytes.
+    pub async fn packet(&mut self, limit: usize) -> io::Result<(Vec<u8>, u8)> {
+        loop {
+            if let Some(packet) = packet::whole(self.input.unread()) {
+                let answer = (packet[HEADER..].to_vec(), packet[HEADER - 1]);
+                let length = packet.len();
+                self.input.consume(length);
+                return Ok(answer);
+            }
+            fill_to(&mut self.input, &mut self.stream, limit).await?;
+        }
+    }
+
+    /// Sends bytes that are packets already.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.send(bytes).await
+    }
+
+    /// Sends one packet.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn send_payload(&mut self, payload: &[u8], sequence: u8) -> io::Result<u8> {
+        let mut out = Vec::with_capacity(payload.len() + HEADER);
+        let next = packet::put(&mut out, payload, sequence);
+        self.send(&out).await?;
+        Ok(next)
+    }
+
+    /// Sends an OK packet that says nothing but the status.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn ok(&mut self, server_status: u16, sequence: u8) -> io::Result<()> {
+        let ok = reply::Ok {
+            header: reply::marker::OK,
+            affected_rows: 0,
+            last_insert_id: 0,
+            status: server_status & !status::STATE_CHANGED,
+            warnings: 0,
+            info: b"",
+            state: b"",
+        };
+        let mut payload = Vec::new();
+        ok.put(&mut payload, false);
+        self.send_payload(&payload, sequence).await.map(drop)
+    }
+
+    /// Sends an ERR packet.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn error(&mut self, answer: impl Into<Answer>, sequence: u8) -> io::Result<()> {
+        let mut payload = Vec::new();
+        answer.into().put(&mut payload);
+        self.send_payload(&payload, sequence).await.map(drop)
+    }
+}
+
+async fn fill(buffer: &mut Buffer, stream: &mut Stream) -> io::Result<()> {
+    fill_to(buffer, stream, HEADER + KEPT_WHOLE).await
+}
+
+async fn fill_to(buffer: &mut Buffer, stream: &mut Stream, limit: usize) -> io::Result<()> {
+    match buffer.fill(stream, limit).await? {
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed the connection in the middle of a packet")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,311 @@
+//! What all sessions share.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use dauphin_proto::{auth, connect::NONCE};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsAcceptor;
+
+use super::{accounts::Accounts, catch_up::{CatchUp, CatchUpError}, login, registry::Registry};
+use crate::{
+    backend::{Account, Fleet, Pool, Profile, Server, State, connect, exchange::OWN_RESPONSE_LIMIT, pool::Key, server::LeaseError},
+    config::{Config, DefaultPlugin},
+    error::{Answer, ClientError},
+    net::tls::PasswordKey,
+    routing::{Published, hold::Hold},
+    sql::ClassificationCache,
+    topology::Flavour,
+};
+
+/// Shared by all sessions; changed by none but through the types inside.
+pub struct Context {
+    /// The config.
+    pub config: Arc<Config>,
+    /// The servers.
+    pub fleet: Arc<Fleet>,
+    /// Who is primary and who takes reads.
+    pub published: Arc<Published>,
+    /// The statements that wait for a primary.
+    pub hold: Hold,
+    /// Who has proven a password.
+    pub accounts: Accounts,
+    /// TLS for clients, if they can have it.
+    pub acceptor: Option<TlsAcceptor>,
+    /// What statements do.
+    pub classifications: ClassificationCache,
+    /// Reads that a replica has refused as writes.
+    pub misrouted: Misrouted,
+    /// All sessions, by the id that their clients know.
+    pub sessions: Registry,
+    own_account: Arc<Account>,
+    password_key: OnceCell<Arc<PasswordKey>>,
+    hashes_readable: AtomicBool,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context over these servers.
+    ///
+    /// # Errors
+    /// The certificate for clients cannot be used.
+    pub fn new(config: Arc<Config>, fleet: Arc<Fleet>, published: Arc<Published>) -> anyhow::Result<Self> {
+        let own = &config.account;
+        Ok(Self {
+            hold: Hold::new(config.routing.hold_max, config.routing.hold_timeout),
+            accounts: Accounts::new(&config.users, config.auth.recheck, config.auth.cached_accounts),
+            acceptor: crate::net::tls::acceptor(&config.tls.client)?,
+            classifications: ClassificationCache::new(
+                config.cache.classifications,
+                config.cache.classification_bytes,
+                config.cache.max_text,
+            ),
+            misrouted: Misrouted::new(config.routing.digest_memory),
+            sessions: Registry::default(),
+            own_account: Arc::new(Account::with_password(own.user.as_bytes(), own.password.reveal())),
+            password_key: OnceCell::new(),
+            hashes_readable: AtomicBool::new(true),
+            config,
+            fleet,
+            published,
+        })
+    }
+
+    /// dauphin's own account on the servers.
+    pub fn own_account(&self) -> &Arc<Account> {
+        &self.own_account
+    }
+
+    /// The version that clients are told: the lowest of the servers.
+    pub fn version(&self) -> String {
+        self.published.load().version.as_ref().map_or_else(|| "8.0.0".to_owned(), |version| version.text.clone())
+    }
+
+    /// Whose dialect the servers speak.
+    pub fn flavour(&self) -> Flavour {
+        self.published.load().version.as_ref().map_or(Flavour::MySql, |version| version.flavour)
+    }
+
+    /// The method to suggest to clients.
+    pub fn default_plugin(&self) -> &'static str {
+        match self.config.auth.default_plugin {
+            DefaultPlugin::CachingSha2Password => auth::CACHING_SHA2,
+            DefaultPlugin::MysqlNativePassword => auth::NATIVE,
+            DefaultPlugin::Auto => login::default_plugin(self.flavour(), self.hashes_readable.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// A new challenge: 20 random bytes without NUL, which old clients take for the end.
+    pub fn nonce(&self) -> [u8; NONCE] {
+        let mut nonce = [0; NONCE];
+        aws_lc_rs::rand::fill(&mut nonce).expect("the system has randomness");
+        nonce.map(|byte| (byte & 0x7f).max(1))
+    }
+
+    /// The RSA key for passwords, made when first asked for.
+    pub async fn password_key(&self) -> Arc<PasswordKey> {
+        let make = || async {
+            let made = tokio::task::spawn_blocking(PasswordKey::generate).await.expect("making a key does not panic");
+            Arc::new(made.expect("the system has randomness"))
+        };
+        self.password_key.get_or_init(make).await.clone()
+    }
+
+    /// Logs in to a server with the account, newly; on success it is trusted and the connection kept for use.
+    ///
+    /// # Errors
+    /// The server's refusal, or that no server can be reached.
+    pub async fn prove(&self, account: &Arc<Account>, profile: Profile) -> Result<(), LeaseError> {
+        let mut last = None;
+        for server in self.servers_to_ask() {
+            match connect::connect(&server, account, profile).await {
+                Ok(connection) => {
+                    Pool::adopt(&server, Key { account: account.clone(), profile }, connection);
+                    if let Some(old) = self.accounts.proven(account) {
+                        self.purge(&old);
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.is_unreachable() => {
+                    server.suspect(&error.to_string());
+                    last = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.unwrap_or_else(|| std::io::Error::other("no server is in rotation").into()).into())
+    }
+
+    /// The account proves nothing any more: nobody gets one of its connections.
+    pub fn forget(&self, account: &Account) {
+        self.accounts.refused(account);
+        self.purge(account);
+    }
+
+    fn purge(&self, account: &Account) {
+        self.fleet.servers.iter().for_each(|server| server.pool.purge(account));
+    }
+
+    /// The primary first, then the replicas, those that fail last.
+    fn servers_to_ask(&self) -> Vec<Arc<Server>> {
+        let table = self.published.load();
+        let mut servers: Vec<_> = table.term().map(|term| term.server.clone()).into_iter().collect();
+        servers.extend(table.replicas.servers().iter().cloned());
+        servers.sort_by_key(|server| server.is_suspect());
+        servers
+    }
+
+    /// Brings some connection of the account's to `wanted` and gives it back.
+    ///
+    /// # Errors
+    /// What the client is to be told: the server's error, or that no server can be reached.
+    pub async fn any_connection(&self, account: &Arc<Account>, profile: Profile, wanted: &Arc<State>) -> Result<(), Answer> {
+        let mut last = "no server is in rotation".to_owned();
+        for server in self.servers_to_ask() {
+            match Self::bring_to(&server, account, profile, wanted).await {
+                Ok(()) => return Ok(()),
+                Err(Reached::No(cause)) => last = cause,
+                Err(Reached::Refused(answer)) => return Err(answer),
+            }
+        }
+        Err(ClientError::no_server(last).into())
+    }
+
+    async fn bring_to(server: &Arc<Server>, account: &Arc<Account>, profile: Profile, wanted: &Arc<State>) -> Result<(), Reached> {
+        let mut lease = server.lease(account, profile, wanted).await?;
+        let catch_up = CatchUp::new(lease.connection(), wanted);
+        if !catch_up.is_empty() {
+            let mut exchange = lease.send(&catch_up.bytes).await.map_err(Reached::no)?;
+            catch_up.answers(&mut exchange).await?;
+            lease = exchange.finish().map_err(Reached::no)?;
+        }
+        lease.release();
+        Ok(())
+    }
+
+    /// The hashes of the user's accounts that use `mysql_native_password`, as the servers store them; none if dauphin
+    /// may not read them.
+    pub async fn native_hashes(&self, user: &[u8]) -> Vec<[u8; 20]> {
+        let hex: String = user.iter().map(|byte| format!("{byte:02x}")).collect();
+        let query = format!(
+            "SELECT authentication_string FROM mysql.user WHERE user = CONVERT(X'{hex}' USING utf8mb4) \
+             AND plugin IN ('mysql_native_password','')"
+        );
+        if user.len() * 2 > OWN_RESPONSE_LIMIT {
+            return Vec::new();
+        }
+        for server in self.servers_to_ask() {
+            match self.ask(&server, &query).await {
+                Ok(rows) => {
+                    let first = rows.iter().filter_map(|row| row.first()?.as_deref());
+                    return first.filter_map(auth::parse_native_stored).collect();
+                }
+                Err(Asked::NotAllowed) => {
+                    if self.hashes_readable.swap(false, Ordering::Relaxed) {
+                        tracing::info!(
+                            "dauphin's account may not read mysql.user: clients of mysql_native_password accounts are \
+                             asked for the password itself (`dauphin grants` prints the privilege)"
+                        );
+                    }
+                    return Vec::new();
+                }
+                Err(Asked::NoAnswer) => {}
+            }
+        }
+        Vec::new()
+    }
+
+    async fn ask(&self, server: &Arc<Server>, query: &str) -> Result<Vec<Vec<Option<Vec<u8>>>>, Asked> {
+        let fresh = Arc::default();
+        let lease = server.lease(&self.own_account, Profile::own(), &fresh).await.map_err(|_| Asked::NoAnswer)?;
+        let mut bytes = Vec::new();
+        dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
+        let mut exchange = lease.send(&bytes).await.map_err(|_| Asked::NoAnswer)?;
+        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.map_err(|_| Asked::NoAnswer)?;
+        exchange.finish().map_err(|_| Asked::NoAnswer)?.release();
+        if answer.error.is_some() { Err(Asked::NotAllowed) } else { Ok(answer.rows) }
+    }
+}
+
+enum Asked {
+    NotAllowed,
+    NoAnswer,
+}
+
+/// Whether a server could be reached at all.
+enum Reached {
+    No(String),
+    Refused(Answer),
+}
+
+impl Reached {
+    fn no(cause: impl ToString) -> Self {
+        Self::No(cause.to_string())
+    }
+}
+
+impl From<LeaseError> for Reached {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Connect(connect::ConnectError::Refused(refused)) if refused.code != 1053 => {
+                Self::Refused(refused.into())
+            }
+            other => Self::No(other.to_string()),
+        }
+    }
+}
+
+impl From<CatchUpError> for Reached {
+    fn from(error: CatchUpError) -> Self {
+        match error {
+            CatchUpError::Refused(refused) => Self::Refused(refused.into()),
+            other => Self::No(other.to_string()),
+        }
+    }
+}
+
+/// Digests of statements that looked like reads and that a replica refused; bounded, the oldest goes first.
+#[derive(Debug)]
+pub struct Misrouted {
+    known: Mutex<(HashSet<u64>, VecDeque<u64>)>,
+    any: AtomicBool,
+    most: usize,
+}
+
+impl Misrouted {
+    fn new(most: usize) -> Self {
+        Self { known: Mutex::default(), any: AtomicBool::new(false), most }
+    }
+
+    /// Whether a replica has refused a statement like this.
+    pub fn contains(&self, digest: u64) -> bool {
+        self.any.load(Ordering::Relaxed) && self.known.lock().0.contains(&digest)
+    }
+
+    /// Remembers it.
+    pub fn insert(&self, digest: u64) {
+        if self.most == 0 {
+            return;
+        }
+        let mut known = self.known.lock();
+        let (set, order) = &mut *known;
+        if set.insert(digest) {
+            order.push_back(digest);
+            if order.len() > self.most {
+                order.pop_front().map(|oldest| set.remove(&oldest));
+            }
+        }
+        self.any.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,82 @@
+//! The previous statement's connection, kept for a moment: its warnings, ROW_COUNT(), FOUND_ROWS() and LAST_INSERT_ID()
+//! are there and nowhere else.
+
+use std::future::Future;
+
+use tokio::time::Instant;
+
+use super::Session;
+use crate::{backend::Lease, sql::Needs};
+
+/// A connection that nothing binds, with what the session may still ask it for.
+#[derive(Debug)]
+pub struct Lingering {
+    /// The connection.
+    pub lease: Lease,
+    /// What can be asked for.
+    pub keeps: Needs,
+    /// When it is given back.
+    pub until: Instant,
+}
+
+impl Lingering {
+    /// Completes when the connection is to be given back: its time is up, or others wait for one.
+    pub fn due(&self) -> impl Future<Output = ()> + use<> {
+        let server = self.lease.server().clone();
+        let until = self.until;
+        async move {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = server.pool.pressed() => {}
+            }
+        }
+    }
+}
+
+/// Where the session's LAST_INSERT_ID() is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertId {
+    /// This is the value.
+    Known(u64),
+    /// On the connection with this server and id, which is bound or lingers.
+    On(usize, u32),
+}
+
+impl Default for InsertId {
+    fn default() -> Self {
+        Self::Known(0)
+    }
+}
+
+impl InsertId {
+    /// On this connection.
+    pub fn on(lease: &Lease) -> Self {
+        Self::On(lease.server().id.0, lease.id())
+    }
+}
+
+impl Session {
+    /// Gives the lingering connection back, after asking it for what has no other place.
+    pub(super) async fn let_go(&mut self) {
+        let Some(Lingering { lease, .. }) = self.lingering.take() else { return };
+        if let Some(lease) = self.keep_insert_id(lease).await {
+            lease.release();
+        }
+    }
+
+    /// Takes LAST_INSERT_ID() along from a connection that the session is about to leave; `None` if the connection is
+    /// lost, and with it the value.
+    pub(super) async fn keep_insert_id(&mut self, lease: Lease) -> Option<Lease> {
+        if self.insert_id != InsertId::on(&lease) {
+            return Some(lease);
+        }
+        self.insert_id = InsertId::default();
+        let mut bytes = Vec::new();
+        dauphin_proto::command::put_query(&mut bytes, b"SELECT LAST_INSERT_ID()");
+        let mut exchange = lease.send(&bytes).await.ok()?;
+        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
+        let value = answer.first_value().and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        self.insert_id = InsertId::Known(value.unwrap_or_default());
+        exchange.finish().ok()
+    }
+}

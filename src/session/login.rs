@@ -1,0 +1,372 @@
+//! A client's login: who is it, and does a server accept it?
+//!
+//! dauphin has no passwords of its own (but for `[[users]]`): it gets the client to prove one, and proves it by logging
+//! in to a server with it. What a client must send depends on what is known: see [`Challenge`].
+
+use std::{io, sync::Arc};
+
+use dauphin_proto::{
+    CapabilityFlags, ProtocolError,
+    auth,
+    connect::{AUTH_MORE_DATA, AuthSwitch, ChangeUser, Greeting, Login, NONCE, SSL_REQUEST},
+    packet::HEADER,
+    reply::status,
+};
+use zeroize::Zeroizing;
+
+use super::{client::Client, context::Context};
+use crate::{
+    backend::{
+        Account, Proof,
+        connect::ConnectError,
+        profile,
+        server::LeaseError,
+        state::State,
+        Profile,
+    },
+    config::{ClientTlsMode, ReadAccounts},
+    error::{Answer, ClientError},
+    topology::Flavour,
+};
+
+/// A client that has logged in.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// Whose session it is.
+    pub account: Arc<Account>,
+    /// How its backend connections are logged in.
+    pub profile: Profile,
+    /// The default schema, known to exist and to be open to the account.
+    pub schema: Option<Vec<u8>>,
+    /// The number of the packet that ends the login.
+    pub sequence: u8,
+}
+
+/// Why a login failed.
+#[derive(Debug)]
+pub enum LoginError {
+    /// The client has gone, or breaks the protocol beyond an answer.
+    Gone(io::Error),
+    /// The client is told why, in a packet of this number.
+    Refused(Answer, u8),
+}
+
+impl From<io::Error> for LoginError {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// The longest packet of a login, in bytes: names, an answer, and 64 KiB of connection attributes.
+const LOGIN_LIMIT: usize = 72 << 10;
+
+/// Greets a client and logs it in; the OK packet is left to the caller.
+///
+/// # Errors
+/// See [`LoginError`].
+pub async fn log_in(mut client: Client, context: &Context, id: u32) -> Result<(Client, LoggedIn), (Client, LoginError)> {
+    let nonce = match greet(&mut client, context, id).await {
+        Ok(nonce) => nonce,
+        Err(error) => return Err((client, error.into())),
+    };
+    let (mut client, login, sequence) = read_login(client, context).await?;
+    match answer_login(&mut client, context, login, nonce, sequence).await {
+        Ok(logged_in) => Ok((client, logged_in)),
+        Err(error) => Err((client, error)),
+    }
+}
+
+async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u8; NONCE]> {
+    let nonce = context.nonce();
+    let mut capabilities = profile::offered_to_clients();
+    capabilities.set(CapabilityFlags::CLIENT_SSL, context.acceptor.is_some() && !client.stream.is_private());
+    let greeting = Greeting {
+        version: context.version(),
+        connection_id: id,
+        nonce,
+        capabilities,
+        collation: DEFAULT_COLLATION,
+        status: status::AUTOCOMMIT,
+        plugin: context.default_plugin().to_owned(),
+    };
+    let mut payload = Vec::new();
+    greeting.put(&mut payload);
+    client.send_payload(&payload, 0).await?;
+    Ok(nonce)
+}
+
+/// utf8mb4_general_ci: the greeting's collation informs only; the client's own counts.
+const DEFAULT_COLLATION: u8 = 45;
+
+async fn read_login(mut client: Client, context: &Context) -> Result<(Client, Login, u8), (Client, LoginError)> {
+    let (mut payload, mut sequence) = match client.packet(LOGIN_LIMIT).await {
+        Ok(packet) => packet,
+        Err(error) => return Err((client, error.into())),
+    };
+    if payload.len() == SSL_REQUEST
+        && let Some(acceptor) = context.acceptor.as_ref().filter(|_| !client.stream.is_private())
+    {
+        let Client { stream, input, max_command, .. } = client;
+        if !input.is_empty() {
+            // Bytes behind the request, before TLS: somebody on the path may have put them there.
+            let refused = refuse(ClientError::bad_handshake(), sequence);
+            return Err((Client::new(stream, max_command), refused));
+        }
+        let stream = match stream.accept_tls(acceptor).await {
+            Ok(stream) => stream,
+            Err(error) => return Err((Client::closed(max_command), error.into())),
+        };
+        client = Client::new(stream, max_command);
+        (payload, sequence) = match client.packet(LOGIN_LIMIT).await {
+            Ok(packet) => packet,
+            Err(error) => return Err((client, error.into())),
+        };
+    }
+    match Login::parse(&payload) {
+        Ok(login) => Ok((client, login, sequence)),
+        Err(error) => {
+            tracing::debug!(client = %client.host, %error, "bad handshake");
+            Err((client, refuse(ClientError::bad_handshake(), sequence)))
+        }
+    }
+}
+
+fn refuse(error: impl Into<Answer>, sequence: u8) -> LoginError {
+    LoginError::Refused(error.into(), sequence.wrapping_add(1))
+}
+
+async fn answer_login(
+    client: &mut Client,
+    context: &Context,
+    login: Login,
+    nonce: [u8; NONCE],
+    sequence: u8,
+) -> Result<LoggedIn, LoginError> {
+    if context.config.tls.client.mode == ClientTlsMode::Required && !client.stream.is_private() {
+        return Err(refuse(ClientError::tls_required(), sequence));
+    }
+    client.capabilities = login.capabilities & profile::offered_to_clients();
+    let profile = Profile::of_client(client.capabilities, login.collation);
+    let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence };
+    let account = challenge.prove(&login.plugin, &login.response, profile).await?;
+    let sequence = challenge.sequence;
+    finish(context, account, profile, login.schema, sequence).await
+}
+
+/// Logs in anew on a connection that is logged in already.
+///
+/// # Errors
+/// See [`LoginError`].
+pub async fn change_user(
+    client: &mut Client,
+    context: &Context,
+    request: &ChangeUser,
+    nonce_of_greeting: Option<[u8; NONCE]>,
+    collation: u8,
+) -> Result<LoggedIn, LoginError> {
+    let profile = Profile::of_client(client.capabilities, collation);
+    // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
+    let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
+    let mut challenge = Challenge { client, context, user: &request.user, nonce, sequence: 0 };
+    let account = if request.response.is_empty() {
+        challenge.prove(&request.plugin, &[], profile).await?
+    } else {
+        challenge.switch_and_prove(profile).await?
+    };
+    let sequence = challenge.sequence;
+    finish(context, account, profile, request.schema.clone(), sequence).await
+}
+
+async fn finish(
+    context: &Context,
+    account: Arc<Account>,
+    profile: Profile,
+    schema: Option<Vec<u8>>,
+    sequence: u8,
+) -> Result<LoggedIn, LoginError> {
+    if let Some(schema) = &schema {
+        check_schema(context, &account, profile, schema).await.map_err(|answer| refuse(answer, sequence))?;
+    }
+    Ok(LoggedIn { account, profile, schema, sequence: sequence.wrapping_add(1) })
+}
+
+/// Enters the schema on a connection of the account's, as a login would; the connection stays in it, for the session.
+async fn check_schema(context: &Context, account: &Arc<Account>, profile: Profile, schema: &[u8]) -> Result<(), Answer> {
+    let mut wanted = Arc::new(State::default());
+    State::change(&mut wanted, |state| state.schema = Some(schema.into()));
+    context.any_connection(account, profile, &wanted).await
+}
+
+/// One exchange in which a client proves who it is.
+struct Challenge<'a> {
+    client: &'a mut Client,
+    context: &'a Context,
+    user: &'a [u8],
+    nonce: [u8; NONCE],
+    /// The number of the client's last packet.
+    sequence: u8,
+}
+
+impl Challenge<'_> {
+    /// The account behind the first answer, made with the method `plugin`; asks for more where that does not settle it.
+    async fn prove(&mut self, plugin: &str, answer: &[u8], profile: Profile) -> Result<Arc<Account>, LoginError> {
+        if answer.is_empty() && (plugin == auth::CACHING_SHA2 || plugin == auth::NATIVE) {
+            return self.settle(Proof::Password(Zeroizing::default()), profile).await;
+        }
+        match plugin {
+            auth::CACHING_SHA2 => self.by_sha2(answer, profile).await,
+            auth::NATIVE => self.by_native(answer, profile).await,
+            _ => self.switch_and_prove(profile).await,
+        }
+    }
+
+    async fn switch_and_prove(&mut self, profile: Profile) -> Result<Arc<Account>, LoginError> {
+        let answer = self.switch(auth::CACHING_SHA2).await?;
+        if answer.is_empty() {
+            return self.settle(Proof::Password(Zeroizing::default()), profile).await;
+        }
+        self.by_sha2(&answer, profile).await
+    }
+
+    /// `caching_sha2_password`: three hashes if the account has proven itself lately, else the password itself.
+    async fn by_sha2(&mut self, answer: &[u8], profile: Profile) -> Result<Arc<Account>, LoginError> {
+        let accounts = &self.context.accounts;
+        let fast = match accounts.configured(self.user) {
+            Some(password) => self
+                .verifies_configured(password.reveal(), answer)
+                .then(|| accounts.candidate(self.user, Proof::Password(Zeroizing::new(password.reveal().to_vec())))),
+            None => accounts.by_sha2(self.user, &self.nonce, answer),
+        };
+        if let Some(account) = fast {
+            self.say(&[AUTH_MORE_DATA, auth::SHA2_FAST_OK]).await?;
+            if accounts.configured(self.user).is_some() {
+                accounts.proven(&account);
+            }
+            // The client answers nothing to this: OK follows at once.
+            return Ok(account);
+        }
+        let password = self.full_exchange().await?;
+        self.settle(Proof::Password(password), profile).await
+    }
+
+    fn verifies_configured(&self, password: &[u8], answer: &[u8]) -> bool {
+        auth::verify_sha2(&self.nonce, answer, &auth::sha2_verifier(password))
+    }
+
+    /// The password itself: as it is where nobody can read along, else encrypted with dauphin's RSA key.
+    async fn full_exchange(&mut self) -> Result<Zeroizing<Vec<u8>>, LoginError> {
+        self.say(&[AUTH_MORE_DATA, auth::SHA2_FULL]).await?;
+        let mut payload = Zeroizing::new(self.hear().await?);
+        if !self.client.stream.is_private() {
+            if *payload == [auth::SHA2_REQUEST_KEY] {
+                let key = self.context.password_key().await;
+                self.say(&[&[AUTH_MORE_DATA], key.public_pem().as_bytes()].concat()).await?;
+                payload = Zeroizing::new(self.hear().await?);
+            }
+            // RSA takes about a millisecond: not on a thread that others wait for.
+            let (key, hidden) = (self.context.password_key().await, payload);
+            let clear = tokio::task::spawn_blocking(move || key.decrypt(&hidden)).await.ok().flatten();
+            payload = clear.ok_or_else(|| self.denied(true))?;
+            auth::xor_with_nonce(&mut payload, &self.nonce);
+        }
+        if payload.last() == Some(&0) {
+            payload.pop();
+        }
+        Ok(payload)
+    }
+
+    /// `mysql_native_password`: the stored hash and the answer give SHA1(password); without the hash the client is
+    /// asked to use the other method.
+    async fn by_native(&mut self, answer: &[u8], profile: Profile) -> Result<Arc<Account>, LoginError> {
+        let accounts = &self.context.accounts;
+        if let Some(password) = accounts.configured(self.user) {
+            let stored = auth::native_stored(password.reveal());
+            let right = auth::native_secret(&self.nonce, answer, &stored).is_some();
+            let proof = Proof::Password(Zeroizing::new(password.reveal().to_vec()));
+            return if right { self.settle(proof, profile).await } else { Err(self.denied(true)) };
+        }
+        if let Some(account) = accounts.by_native(self.user, &self.nonce, answer) {
+            return Ok(account);
+        }
+        if self.context.config.auth.read_accounts == ReadAccounts::Auto {
+            let stored = self.context.native_hashes(self.user).await;
+            let secret = stored.iter().find_map(|stored| auth::native_secret(&self.nonce, answer, stored));
+            if let Some(secret) = secret {
+                return self.settle(Proof::NativeHash(Zeroizing::new(secret)), profile).await;
+            }
+            if !stored.is_empty() {
+                return Err(self.denied(true));
+            }
+        }
+        self.switch_and_prove(profile).await
+    }
+
+    /// Asks a server whether the proof is one; the connection that this opens is kept for the session.
+    async fn settle(&mut self, proof: Proof, profile: Profile) -> Result<Arc<Account>, LoginError> {
+        let with_password = !matches!(&proof, Proof::Password(password) if password.is_empty());
+        if let Proof::Password(password) = &proof
+            && let Some(account) = self.context.accounts.by_password(self.user, password)
+        {
+            return Ok(account);
+        }
+        if let (Some(configured), Proof::Password(password)) = (self.context.accounts.configured(self.user), &proof)
+            && auth::sha2_verifier(configured.reveal()) != auth::sha2_verifier(password)
+        {
+            return Err(self.denied(with_password));
+        }
+        if self.context.config.auth.only_configured && self.context.accounts.configured(self.user).is_none() {
+            return Err(self.denied(with_password));
+        }
+        let account = self.context.accounts.candidate(self.user, proof);
+        match self.context.prove(&account, profile).await {
+            Ok(()) => Ok(account),
+            Err(LeaseError::Connect(ConnectError::Refused(error))) if error.code == 1045 => {
+                self.context.forget(&account);
+                Err(self.denied(with_password))
+            }
+            Err(LeaseError::Connect(ConnectError::Refused(error))) => Err(refuse(error, self.sequence)),
+            Err(LeaseError::Connect(ConnectError::Method(method))) => {
+                tracing::warn!(user = %account.name(), method, "account cannot be logged in to a server");
+                Err(self.denied(with_password))
+            }
+            Err(error) => Err(refuse(ClientError::no_server(format!("no server can check the login: {error}")), self.sequence)),
+        }
+    }
+
+    fn denied(&self, with_password: bool) -> LoginError {
+        let user = String::from_utf8_lossy(self.user);
+        refuse(ClientError::access_denied(&user, &self.client.host, with_password), self.sequence)
+    }
+
+    async fn switch(&mut self, plugin: &str) -> Result<Vec<u8>, LoginError> {
+        self.nonce = self.context.nonce();
+        let mut payload = Vec::new();
+        AuthSwitch { plugin: plugin.to_owned(), nonce: self.nonce.to_vec() }.put(&mut payload);
+        self.say(&payload).await?;
+        self.hear().await
+    }
+
+    async fn say(&mut self, payload: &[u8]) -> Result<(), LoginError> {
+        self.sequence = self.client.send_payload(payload, self.sequence.wrapping_add(1)).await?.wrapping_sub(1);
+        Ok(())
+    }
+
+    async fn hear(&mut self) -> Result<Vec<u8>, LoginError> {
+        let (payload, sequence) = self.client.packet(LOGIN_LIMIT + HEADER).await?;
+        let expected = self.sequence.wrapping_add(1);
+        if sequence != expected {
+            let error = ProtocolError::OutOfOrder { got: sequence, expected };
+            return Err(LoginError::Gone(io::Error::new(io::ErrorKind::InvalidData, error)));
+        }
+        self.sequence = sequence;
+        Ok(payload)
+    }
+}
+
+/// The method to suggest to clients: what the servers' own accounts most likely use.
+pub fn default_plugin(flavour: Flavour, hashes_readable: bool) -> &'static str {
+    match flavour {
+        Flavour::MariaDb if hashes_readable => auth::NATIVE,
+        _ => auth::CACHING_SHA2,
+    }
+}

@@ -1,0 +1,347 @@
+//! One client's session, login to quit: the path that every command takes.
+//!
+//! `command` → what it does (`sql`) → where it goes (`routing::decide`) → a lease (`backend`) → the session's state in
+//! front of it (`catch_up`) → the response to the client (`relay`) → what it changed (`settle`).
+
+pub mod accounts;
+mod binding;
+mod catch_up;
+mod client;
+mod context;
+mod kill;
+mod learn;
+mod lingering;
+mod login;
+mod own;
+mod prepared;
+pub mod registry;
+mod relay;
+mod route;
+mod run;
+mod settle;
+mod statements;
+
+use std::{io, sync::Arc, time::Duration};
+
+use dauphin_proto::{
+    command::Command,
+    connect::ChangeUser,
+    packet,
+    reply::{self, status},
+};
+
+pub use client::Client;
+pub use context::Context;
+
+use crate::{
+    backend::{Account, Profile, State, state::is_on},
+    error::{Answer, ClientError},
+    sql::{Access, Charset, Syntax},
+    topology::{Flavour, gtid::LastWrite},
+};
+use binding::{Binding, Pins};
+use client::Packet;
+use learn::Tracks;
+use lingering::{InsertId, Lingering};
+use login::{LoggedIn, LoginError};
+use prepared::PreparedStatements;
+use registry::{Registered, Registry};
+use route::Route;
+
+/// A session.
+pub struct Session {
+    context: Arc<Context>,
+    client: Client,
+    registered: Registered,
+    account: Arc<Account>,
+    profile: Profile,
+    /// What the session has set, as its servers reported it.
+    state: Arc<State>,
+    tracks: Tracks,
+    binding: Binding,
+    pins: Pins,
+    lingering: Option<Lingering>,
+    insert_id: InsertId,
+    prepared: PreparedStatements,
+    /// Status flags of the last response.
+    status: u16,
+    /// The session's last write, if a replica may not have it yet.
+    last_write: Option<LastWrite>,
+    wishes: Wishes,
+    route: Route,
+}
+
+/// What ROUTER SET has set.
+#[derive(Debug, Clone, Default)]
+struct Wishes {
+    access_mode: Option<Access>,
+    /// Whether reads wait for the session's own writes; `None`: as the config says.
+    wait_for_my_writes: Option<bool>,
+    wait_timeout: Option<Duration>,
+}
+
+/// Why a session ends before the client says so.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The client's connection is lost, or breaks the protocol.
+    #[error("client: {0}")]
+    Client(#[from] io::Error),
+    /// The client was told why.
+    #[error("{0}")]
+    Ended(&'static str),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Command,
+    Quit,
+}
+
+/// Serves one client from its greeting to its end. Cancel safe in that everything it holds is closed.
+pub async fn serve(context: Arc<Context>, client: Client) {
+    let id = context.sessions.next_id();
+    let login = tokio::time::timeout(context.config.listen.login_timeout, login::log_in(client, &context, id)).await;
+    let (client, logged_in) = match login {
+        Ok(Ok(logged_in)) => logged_in,
+        Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {
+            tracing::info!(session = id, client = %client.host, ?answer, "login refused");
+            let _ = client.error(answer, sequence).await;
+            return;
+        }
+        Ok(Err((client, LoginError::Gone(error)))) => {
+            tracing::debug!(session = id, client = %client.host, %error, "client gone during its login");
+            return;
+        }
+        Err(_) => {
+            tracing::info!(session = id, "login not completed within [listen] login_timeout");
+            return;
+        }
+    };
+    let mut session = Session::new(context, client, logged_in, id);
+    let outcome = session.run().await;
+    tracing::debug!(session = id, user = %session.account.name(), ?outcome, "session ended");
+}
+
+impl Session {
+    fn new(context: Arc<Context>, client: Client, logged_in: LoggedIn, id: u32) -> Self {
+        let registered = Registry::enter(&context, id, logged_in.account.clone());
+        let mut session = Self {
+            context,
+            client,
+            registered,
+            account: logged_in.account,
+            profile: logged_in.profile,
+            state: Arc::default(),
+            tracks: Tracks::default(),
+            binding: Binding::Free,
+            pins: Pins::default(),
+            lingering: None,
+            insert_id: InsertId::default(),
+            prepared: PreparedStatements::default(),
+            status: status::AUTOCOMMIT,
+            last_write: None,
+            wishes: Wishes::default(),
+            route: Route::default(),
+        };
+        session.enter(logged_in.schema);
+        session.route.login_sequence = logged_in.sequence;
+        session
+    }
+
+    fn enter(&mut self, schema: Option<Vec<u8>>) {
+        if schema.is_some() {
+            State::change(&mut self.state, |state| state.schema = schema.map(Into::into));
+        }
+    }
+
+    async fn run(&mut self) -> Result<(), SessionError> {
+        self.client.ok(self.status, self.route.login_sequence).await?;
+        let killed = self.registered.entry.killed.clone().cancelled_owned();
+        tokio::pin!(killed);
+        loop {
+            let packet = tokio::select! {
+                biased;
+                () = &mut killed => return Err(SessionError::Ended("killed")),
+                command = self.next_command() => command,
+            };
+            let packet = match packet {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.client.error(ClientError::packets_out_of_order(), 1).await?;
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            tokio::select! {
+                biased;
+                () = &mut killed => return Err(SessionError::Ended("killed")),
+                next = self.command(packet) => if next? == Next::Quit { return Ok(()) },
+            }
+        }
+    }
+
+    /// Waits for a command; meanwhile the previous statement's connection is kept for its time and then given back.
+    async fn next_command(&mut self) -> io::Result<Option<Packet>> {
+        loop {
+            let Some(lingering) = &self.lingering else { return self.client.command().await };
+            let due = lingering.due();
+            tokio::select! {
+                biased;
+                command = self.client.command() => return command,
+                () = due => {}
+            }
+            self.let_go().await;
+        }
+    }
+
+    async fn command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
+        let command = match Command::parse(packet.payload()) {
+            Ok(command) => command,
+            Err(error) => {
+                tracing::debug!(%error, "malformed command");
+                self.client.error(ClientError::malformed_packet(), 1).await?;
+                return Err(SessionError::Ended("malformed command"));
+            }
+        };
+        match command {
+            Command::Quit => return Ok(Next::Quit),
+            Command::Ping => self.say_ok().await?,
+            Command::Query(_) => self.query(&mut packet).await?,
+            Command::InitDb(_) => self.run_known(&mut packet, &route::USE).await?,
+            Command::FieldList(_) => self.run_known(&mut packet, &route::FIELD_LIST).await?,
+            Command::Statistics | Command::Debug => self.run_known(&mut packet, &route::SERVER).await?,
+            Command::ProcessKill(id) => self.kill(u64::from(id), false, &mut packet).await?,
+            Command::SetOption(option) => self.set_option(option).await?,
+            Command::ResetConnection => {
+                self.reset(self.state.schema.as_deref().map(<[u8]>::to_vec));
+                self.say_ok().await?;
+            }
+            Command::ChangeUser(argument) => {
+                let request = ChangeUser::parse(argument);
+                self.change_user(request).await?;
+            }
+            Command::Prepare(_) => self.prepare(&mut packet).await?,
+            Command::Execute(id) => self.execute(&mut packet, id).await?,
+            Command::SendLongData(id) => self.send_long_data(&mut packet, id).await?,
+            Command::CloseStatement(id) => self.close_statement(id),
+            Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
+            Command::Fetch(id) => self.fetch(&mut packet, id).await?,
+            Command::Replication(_) => self.say(ClientError::not_supported("replication through dauphin")).await?,
+            Command::Other(_) => self.say(ClientError::unknown_command()).await?,
+        }
+        while self.client.more(&mut packet).await?.is_some() {}
+        self.client.done(packet);
+        Ok(Next::Command)
+    }
+
+    async fn say_ok(&mut self) -> io::Result<()> {
+        self.client.ok(self.status, 1).await
+    }
+
+    async fn say(&mut self, answer: impl Into<Answer>) -> io::Result<()> {
+        self.client.error(answer, 1).await
+    }
+
+    /// COM_SET_OPTION: connections learn it with the next statement that runs on them.
+    async fn set_option(&mut self, option: u16) -> io::Result<()> {
+        if option > 1 {
+            return self.say(ClientError::unknown_command()).await;
+        }
+        State::change(&mut self.state, |state| state.multi_statements = Some(option == 0));
+        let (now, dialect) = (self.status, self.client.dialect());
+        let mut out = Vec::new();
+        packet::put_with(&mut out, 1, |out| {
+            if dialect.deprecate_eof {
+                let ok = reply::Ok { header: reply::marker::EOF, affected_rows: 0, last_insert_id: 0, status: now, warnings: 0, info: b"", state: b"" };
+                ok.put(out, false);
+            } else {
+                reply::put_eof(out, 0, now);
+            }
+        });
+        self.client.send(&out).await
+    }
+
+    /// As after a new login, but for the account. Connections with something of the session on them are closed, which
+    /// rolls back, unlocks and drops as the server would.
+    fn reset(&mut self, schema: Option<Vec<u8>>) {
+        drop(self.binding.take());
+        self.lingering = None;
+        self.pins = Pins::default();
+        for statement in self.prepared.drain() {
+            self.context.fleet.sources.release(statement.source);
+        }
+        self.state = Arc::default();
+        self.tracks = Tracks::default();
+        self.insert_id = InsertId::default();
+        self.status = status::AUTOCOMMIT;
+        self.wishes = Wishes::default();
+        self.enter(schema);
+    }
+
+    async fn change_user(&mut self, request: Result<ChangeUser, dauphin_proto::ProtocolError>) -> Result<(), SessionError> {
+        let Ok(request) = request else {
+            self.say(ClientError::malformed_packet()).await?;
+            return Err(SessionError::Ended("malformed COM_CHANGE_USER"));
+        };
+        let collation = request.collation.unwrap_or(self.profile.collation);
+        let login = login::change_user(&mut self.client, &self.context, &request, None, collation);
+        match tokio::time::timeout(self.context.config.listen.login_timeout, login).await {
+            Ok(Ok(logged_in)) => {
+                self.account = logged_in.account;
+                self.registered.entry.set_account(self.account.clone());
+                self.profile = logged_in.profile;
+                self.last_write = None;
+                self.reset(logged_in.schema);
+                Ok(self.client.ok(self.status, logged_in.sequence).await?)
+            }
+            Ok(Err(LoginError::Refused(answer, sequence))) => {
+                // A server closes the connection when COM_CHANGE_USER fails.
+                self.client.error(answer, sequence).await?;
+                Err(SessionError::Ended("COM_CHANGE_USER refused"))
+            }
+            Ok(Err(LoginError::Gone(error))) => Err(error.into()),
+            Err(_) => Err(SessionError::Ended("COM_CHANGE_USER not completed in time")),
+        }
+    }
+
+    /// How the session's texts are to be read.
+    fn syntax(&self) -> Syntax {
+        let state = &self.state;
+        let mode = state.variable("sql_mode").unwrap_or_default();
+        let has = |flag: &[u8]| mode.split(|&byte| byte == b',').any(|set| set == flag);
+        let table = self.context.published.load();
+        let charset = state.variable("character_set_client").map_or_else(
+            || route::charset_of_collation(self.profile.collation),
+            |name| Charset::of(&String::from_utf8_lossy(name)),
+        );
+        Syntax {
+            ansi_quotes: has(b"ANSI_QUOTES") || status::ANSI_QUOTES & self.status != 0,
+            no_backslash_escapes: has(b"NO_BACKSLASH_ESCAPES") || status::NO_BACKSLASH_ESCAPES & self.status != 0,
+            ignore_space: has(b"IGNORE_SPACE") || self.profile.ignore_space(),
+            charset,
+            flavour: match self.context.flavour() {
+                Flavour::MySql => crate::sql::Flavour::MySql,
+                Flavour::MariaDb => crate::sql::Flavour::MariaDb,
+            },
+            version: table.version.as_ref().map_or(0, |version| version.number),
+            multi_statements: state.multi_statements.unwrap_or_else(|| self.profile.multi_statements()),
+        }
+    }
+
+    fn is_serializable(&self) -> bool {
+        ["transaction_isolation", "tx_isolation"].iter().any(|name| self.state.variable(name) == Some(b"SERIALIZABLE"))
+    }
+
+    fn is_read_only(&self) -> bool {
+        ["transaction_read_only", "tx_read_only"].iter().any(|name| self.state.variable(name).is_some_and(is_on))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for statement in self.prepared.drain() {
+            self.context.fleet.sources.release(statement.source);
+        }
+    }
+}

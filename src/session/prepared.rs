@@ -1,0 +1,94 @@
+//! The session's prepared statements: ids of dauphin's own, each prepared on a server when first needed there.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    backend::{Lease, prepared::Source},
+    sql::Statement,
+};
+
+/// One prepared statement, as the client knows it.
+#[derive(Debug)]
+pub struct PreparedStatement {
+    /// What it was prepared from.
+    pub source: Arc<Source>,
+    /// What it does.
+    pub statement: Arc<Statement>,
+    /// How many parameters it has.
+    pub parameters: u16,
+    /// The parameters' types, as the client last said them.
+    pub types: Option<Box<[u8]>>,
+    /// Where its cursor or its long data is.
+    pub place: Place,
+}
+
+/// Where an open cursor, or the long data of the next execution, lives.
+#[derive(Debug, Default)]
+pub enum Place {
+    /// There is none.
+    #[default]
+    Nowhere,
+    /// On the connection that the session is bound to.
+    Bound,
+    /// On a connection that is kept for it alone.
+    Own(Lease),
+}
+
+/// All of a session's prepared statements; empty costs nothing.
+#[derive(Debug, Default)]
+pub struct PreparedStatements {
+    by_id: HashMap<u32, PreparedStatement>,
+    last_id: u32,
+}
+
+impl PreparedStatements {
+    /// The id that the next statement will have.
+    pub fn next_id(&mut self) -> u32 {
+        self.last_id = self.last_id.wrapping_add(1).max(1);
+        self.last_id
+    }
+
+    /// Remembers a statement.
+    pub fn insert(&mut self, id: u32, statement: PreparedStatement) {
+        self.by_id.insert(id, statement);
+    }
+
+    /// The statement of this id.
+    pub fn get(&mut self, id: u32) -> Option<&mut PreparedStatement> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// Forgets the statement.
+    pub fn remove(&mut self, id: u32) -> Option<PreparedStatement> {
+        self.by_id.remove(&id)
+    }
+
+    /// Forgets all of them.
+    pub fn drain(&mut self) -> impl Iterator<Item = PreparedStatement> + use<> {
+        std::mem::take(&mut self.by_id).into_values()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Cursors and long data on the bound connection are gone with it.
+    pub fn binding_ended(&mut self) {
+        for statement in self.by_id.values_mut() {
+            if matches!(statement.place, Place::Bound) {
+                statement.place = Place::Nowhere;
+            }
+        }
+    }
+
+    /// Whether the bound connection holds a cursor or long data.
+    pub fn on_binding(&self) -> bool {
+        self.by_id.values().any(|statement| matches!(statement.place, Place::Bound))
+    }
+}

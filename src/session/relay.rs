@@ -1,0 +1,323 @@
+//! Forwarding a response from a server to the client as it comes, in a fixed amount of memory.
+//!
+//! Rows are written from the buffer they were read into. OK and ERR packets are looked at, since the server's own word
+//! on status, state and GTIDs is in them, and rewritten where the client's dialect differs.
+
+use std::{io, sync::Arc};
+
+use dauphin_proto::{
+    execute::STATEMENT_ID_AT,
+    packet::{self, HEADER, Header},
+    reply::{self, status},
+    response::{Kind, Part, Prepared, Shape, Tracker},
+};
+
+use super::{
+    client::Client,
+    learn::{Reported, Tracks},
+};
+use crate::{
+    backend::{Exchange, Lease, State, exchange::BackendLost},
+    topology::Flavour,
+};
+
+/// What of the session a response can change.
+#[derive(Debug)]
+pub struct Listener<'a> {
+    /// The session's state.
+    pub state: &'a mut Arc<State>,
+    /// What the client wants to hear.
+    pub tracks: &'a mut Tracks,
+    /// Whose reports these are.
+    pub flavour: Flavour,
+}
+
+/// What a response said.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Status flags at the end.
+    pub status: Option<u16>,
+    /// Warnings of the last statement.
+    pub warnings: u16,
+    /// The number of the server's error, if one ended the response.
+    pub error: Option<u16>,
+    /// Whether an OK packet named an id for an AUTO_INCREMENT column.
+    pub inserted: bool,
+    /// Whether a statement without a result set succeeded.
+    pub ok: bool,
+    /// What the server's session tracking reported.
+    pub reported: Reported,
+    /// What COM_STMT_PREPARE_OK said.
+    pub prepared: Option<Prepared>,
+    /// Rows sent.
+    pub rows: u64,
+}
+
+/// How forwarding ended.
+#[derive(Debug)]
+pub enum Relayed {
+    /// The client has the whole response.
+    Whole(Lease, Box<Outcome>),
+    /// The first packet was an error that was to be withheld: the client has got nothing.
+    Withheld(Lease, u16),
+}
+
+/// Why forwarding failed.
+#[derive(Debug)]
+pub enum RelayError {
+    /// The server's connection is lost.
+    Backend {
+        /// How far it had got.
+        lost: BackendLost,
+        /// Whether the client has got a part of the response.
+        delivered: bool,
+        /// The number that an ERR packet to the client would have.
+        sequence: u8,
+    },
+    /// The client's connection is lost.
+    Client(io::Error),
+}
+
+/// What is special about a response.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner<'a> {
+    /// What it looks like.
+    pub shape: Shape,
+    /// The id that the client is to get for a prepared statement.
+    pub statement_id: Option<u32>,
+    /// Errors that, as the first packet, are not for the client.
+    pub withhold: &'a [u16],
+    /// The largest buffer for a response that keeps coming.
+    pub result_buffer: usize,
+}
+
+/// Forwards one whole response. Not cancel safe: the backend connection is closed.
+///
+/// # Errors
+/// One of the two connections is lost.
+pub async fn relay(
+    mut exchange: Exchange,
+    client: &mut Client,
+    listener: Listener<'_>,
+    manner: Manner<'_>,
+) -> Result<Relayed, RelayError> {
+    let dialect = client.dialect();
+    let mut relay = Relay {
+        tracker: Tracker::new(manner.shape, !dialect.deprecate_eof),
+        listener,
+        manner,
+        dialect,
+        outcome: Box::default(),
+        delivered: false,
+        rewritten: Vec::new(),
+    };
+    // The answers to a catch-up may have brought this one along.
+    let mut wanting = exchange.unread().is_empty();
+    while !relay.tracker.is_ended() {
+        if wanting {
+            exchange.fill().await.map_err(|lost| relay.lost(lost))?;
+        }
+        wanting = true;
+        match relay.pass_on(&mut exchange, client).await? {
+            Passed::On => {}
+            Passed::FileWanted => relay.forward_file(&mut exchange, client).await?,
+            Passed::Withheld(code) => {
+                let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
+                return Ok(Relayed::Withheld(lease, code));
+            }
+        }
+        exchange.widen(relay.manner.result_buffer);
+    }
+    relay.outcome.rows = relay.tracker.rows();
+    let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
+    Ok(Relayed::Whole(lease, relay.outcome))
+}
+
+enum Passed {
+    On,
+    FileWanted,
+    Withheld(u16),
+}
+
+struct Relay<'a> {
+    tracker: Tracker,
+    listener: Listener<'a>,
+    manner: Manner<'a>,
+    dialect: reply::Dialect,
+    outcome: Box<Outcome>,
+    delivered: bool,
+    /// What goes to the client in place of bytes from the buffer.
+    rewritten: Vec<u8>,
+}
+
+impl Relay<'_> {
+    fn lost(&self, lost: BackendLost) -> RelayError {
+        RelayError::Backend { lost, delivered: self.delivered, sequence: self.tracker.next_sequence() }
+    }
+
+    /// Forwards what is in the exchange's buffer, as far as it is complete.
+    async fn pass_on(&mut self, exchange: &mut Exchange, client: &mut Client) -> Result<Passed, RelayError> {
+        let mut passed = Passed::On;
+        // Bytes up to `copied` are in `rewritten`, those up to `at` are to be forwarded as they are.
+        let (mut copied, mut at) = (0, 0);
+        loop {
+            let buffer = exchange.unread();
+            let part = match self.tracker.next(&mut buffer[at..]) {
+                Ok(part) => part,
+                Err(error) => return Err(self.lost(exchange.lost(io::Error::other(error)))),
+            };
+            match part {
+                Part::Bytes(n) => at += n,
+                Part::InsertEof(sequence) => {
+                    self.rewritten.extend_from_slice(&buffer[copied..at]);
+                    copied = at;
+                    self.put_eof(sequence);
+                }
+                Part::Packet { length, kind } => {
+                    let packet = &mut buffer[at..at + length];
+                    if kind == Kind::Err && !self.delivered && at == 0 && self.is_withheld(packet) {
+                        let code = self.outcome.error.take().unwrap_or_default();
+                        exchange.advance(length);
+                        return Ok(Passed::Withheld(code));
+                    }
+                    let before = at;
+                    match self.look_into(packet, kind) {
+                        Ok(None) => {}
+                        Ok(Some(replacement)) => {
+                            self.rewritten.extend_from_slice(&buffer[copied..before]);
+                            self.rewritten.extend_from_slice(&replacement);
+                            copied = at + length;
+                        }
+                        Err(error) => return Err(self.lost(exchange.lost(io::Error::other(error)))),
+                    }
+                    at += length;
+                    if kind == Kind::LocalInfile {
+                        passed = Passed::FileWanted;
+                        break;
+                    }
+                }
+                Part::Incomplete | Part::End => break,
+            }
+        }
+        self.write(exchange, client, copied, at).await?;
+        Ok(passed)
+    }
+
+    /// Writes what was gathered, in one call where it was rewritten anyway.
+    async fn write(&mut self, exchange: &mut Exchange, client: &mut Client, copied: usize, at: usize) -> Result<(), RelayError> {
+        let sent = if self.rewritten.is_empty() {
+            if at == 0 {
+                return Ok(());
+            }
+            client.send(&exchange.unread()[..at]).await
+        } else {
+            self.rewritten.extend_from_slice(&exchange.unread()[copied..at]);
+            let sent = client.send(&self.rewritten).await;
+            self.rewritten.clear();
+            sent
+        };
+        sent.map_err(RelayError::Client)?;
+        self.delivered = true;
+        exchange.advance(at);
+        Ok(())
+    }
+
+    fn put_eof(&mut self, sequence: u8) {
+        let now = self.outcome.status.unwrap_or(status::AUTOCOMMIT);
+        packet::put_with(&mut self.rewritten, sequence, |out| reply::put_eof(out, 0, now));
+    }
+
+    fn is_withheld(&mut self, packet: &[u8]) -> bool {
+        let code = reply::Err::parse(&packet[HEADER..]).map(|error| error.code).unwrap_or_default();
+        self.outcome.error = Some(code);
+        self.manner.withhold.contains(&code)
+    }
+
+    /// Takes in what a packet says; answers what the client gets in its place, if that differs.
+    fn look_into(&mut self, packet: &mut [u8], kind: Kind) -> Result<Option<Vec<u8>>, dauphin_proto::ProtocolError> {
+        match kind {
+            Kind::Ok | Kind::RowsEnd => self.ok(packet, kind),
+            Kind::Err => {
+                self.outcome.error = Some(reply::Err::parse(&packet[HEADER..])?.code);
+                self.outcome.warnings = 1;
+                Ok(None)
+            }
+            Kind::Prepared => {
+                let prepared = Prepared::parse(&packet[HEADER..])?;
+                self.outcome.warnings = prepared.warnings;
+                self.outcome.prepared = Some(prepared);
+                if let Some(id) = self.manner.statement_id {
+                    let at = HEADER + STATEMENT_ID_AT;
+                    packet[at..at + 4].copy_from_slice(&id.to_le_bytes());
+                }
+                Ok(None)
+            }
+            Kind::LocalInfile => Ok(None),
+        }
+    }
+
+    fn ok(&mut self, packet: &[u8], kind: Kind) -> Result<Option<Vec<u8>>, dauphin_proto::ProtocolError> {
+        let ok = reply::Ok::parse(&packet[HEADER..])?;
+        let outcome = &mut *self.outcome;
+        outcome.status = Some(ok.status);
+        outcome.warnings = ok.warnings;
+        outcome.inserted |= ok.last_insert_id != 0;
+        outcome.ok |= kind == Kind::Ok;
+        let Listener { state, tracks, flavour } = &mut self.listener;
+        if !ok.state.is_empty() {
+            outcome.reported.take(ok.state, *flavour, state, tracks)?;
+        }
+        let as_eof = kind == Kind::RowsEnd && !self.dialect.deprecate_eof;
+        if !as_eof && ok.status & status::STATE_CHANGED == 0 {
+            return Ok(None);
+        }
+        let mut heard = Vec::new();
+        if self.dialect.session_track {
+            tracks.filter(ok.state, &mut heard)?;
+        }
+        let sequence = packet[HEADER - 1];
+        let mut out = Vec::with_capacity(packet.len());
+        packet::put_with(&mut out, sequence, |out| {
+            if as_eof {
+                reply::put_eof(out, ok.warnings, ok.status);
+            } else {
+                reply::Ok { state: &heard, ..ok }.put(out, self.dialect.session_track);
+            }
+        });
+        Ok(Some(out))
+    }
+
+    /// Streams the client's file to the server: packets up to an empty one, of which none is kept.
+    async fn forward_file(&mut self, exchange: &mut Exchange, client: &mut Client) -> Result<(), RelayError> {
+        let mut left = 0;
+        loop {
+            if left == 0 {
+                let header = loop {
+                    if let Some(header) = Header::peek(client.input.unread()) {
+                        break header;
+                    }
+                    client.read_more().await.map_err(RelayError::Client)?;
+                };
+                if header.length == 0 {
+                    exchange.send_more(&header.encode()).await.map_err(|lost| self.lost(lost))?;
+                    client.input.consume(HEADER);
+                    self.tracker.local_file_sent(header.sequence.wrapping_add(1));
+                    return Ok(());
+                }
+                left = HEADER + header.length;
+            }
+            if client.input.is_empty() {
+                client.read_more().await.map_err(RelayError::Client)?;
+            }
+            let n = client.input.unread().len().min(left);
+            exchange.send_more(&client.input.unread()[..n]).await.map_err(|lost| self.lost(lost))?;
+            client.input.advance(n);
+            left -= n;
+        }
+    }
+}
+
+/// Whether a flag is set in a server's status.
+pub fn has(server_status: u16, flag: u16) -> bool {
+    server_status & flag != 0
+}

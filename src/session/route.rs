@@ -1,0 +1,74 @@
+//! What a session remembers of its routing, and the statements that are known without a text.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::{
+    backend::Server,
+    routing::decide::Reason,
+    sql::{Change, Charset, Effect, Needs, Reason as Text, Statement},
+};
+
+/// Where the last statement went.
+#[derive(Debug, Default)]
+pub struct Route {
+    /// The server that ran it, and why it.
+    pub last: Option<(Arc<Server>, Role, Reason)>,
+    /// The number of the packet that ends the login.
+    pub login_sequence: u8,
+}
+
+/// As what a server ran a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// As the primary.
+    Primary,
+    /// As a replica.
+    Replica,
+}
+
+impl Role {
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+        }
+    }
+}
+
+fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {
+    Arc::new(Statement {
+        effect,
+        reason,
+        needs: Needs::NONE,
+        changes,
+        tables: Vec::new(),
+        tables_known: false,
+        hint: None,
+        statements: 1,
+        digest: 0,
+        kill: None,
+    })
+}
+
+/// COM_INIT_DB: the server's tracking says which schema.
+pub static USE: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Session, Text::Use, vec![Change::SystemVariables]));
+/// COM_FIELD_LIST.
+pub static FIELD_LIST: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Read, Text::CatalogRead, Vec::new()));
+/// COM_STATISTICS, COM_DEBUG: of one server.
+pub static SERVER: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Write, Text::ServerShow, Vec::new()));
+/// A command too long to be kept whole.
+pub static LONG: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Write, Text::Unparsed, vec![Change::Unknown]));
+
+/// The kind of a collation's character set, by the collation's number in a login.
+pub fn charset_of_collation(collation: u8) -> Charset {
+    // MySQL manual, INFORMATION_SCHEMA.COLLATIONS: the multi-byte sets in which a second byte may look like ASCII.
+    const BACKSLASH_TRAIL: [u8; 13] = [1, 13, 28, 84, 87, 88, 95, 96, 248, 249, 250, 35, 90];
+    const UTF8: [u8; 9] = [33, 45, 46, 83, 11, 65, 76, 255, 224];
+    match collation {
+        _ if BACKSLASH_TRAIL.contains(&collation) => Charset::BackslashTrail,
+        _ if UTF8.contains(&collation) || (192..=247).contains(&collation) => Charset::Utf8,
+        0 => Charset::Utf8,
+        _ => Charset::AsciiSafe,
+    }
+}

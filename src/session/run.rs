@@ -1,0 +1,499 @@
+//! Running a statement: decide, borrow, catch up, send, relay; and again where nothing was lost by it.
+
+use std::{io, sync::Arc};
+
+use dauphin_proto::response::Shape;
+
+use super::{
+    Session, SessionError,
+    binding::Binding,
+    catch_up::{CatchUp, CatchUpError},
+    client::Packet,
+    lingering::InsertId,
+    relay::{self, Listener, Manner, Outcome, RelayError, Relayed},
+    route::{self, Role},
+};
+use crate::{
+    backend::{
+        BackendLost, ConnectError, Exchange, Lease, Server, ServerId,
+        server::LeaseError,
+    },
+    config::Consistency,
+    error::{Answer, ClientError},
+    routing::{
+        Term,
+        decide::{Decision, Reason, Situation, Target, decide},
+    },
+    sql::{Effect, Needs, Statement},
+    topology::Flavour,
+};
+
+/// Errors by which a read-only server refuses a write; MySQL's 1290 and 1792, and 1836 while it is in read-only mode.
+const READ_ONLY_SERVER: [u16; 3] = [1290, 1792, 1836];
+
+/// How often a statement is tried anew before its last error is told, whatever the number of servers.
+const MOST_ATTEMPTS: usize = 16;
+
+/// A lease and how the session came by it.
+pub(super) struct Borrowed {
+    pub lease: Lease,
+    pub role: Role,
+    pub reason: Reason,
+    /// Whether it is the connection that the session was bound to.
+    pub bound: bool,
+}
+
+/// What an attempt at a statement came to.
+pub(super) enum Attempt<T> {
+    /// It is done.
+    Done(T),
+    /// Nothing was lost: once more, elsewhere.
+    Again(Again),
+}
+
+/// What the next attempt must know.
+pub(super) enum Again {
+    /// Not on this replica.
+    NotOn(ServerId),
+    /// On the primary, for this reason.
+    OnPrimary(Reason),
+    /// Wherever it is decided now.
+    Anywhere(String),
+}
+
+/// What earlier attempts at a statement have taught.
+#[derive(Default)]
+pub(super) struct Attempts {
+    tried: Vec<ServerId>,
+    to_primary: Option<Reason>,
+    count: usize,
+    last: String,
+}
+
+impl Attempts {
+    /// Takes in how the last attempt went.
+    ///
+    /// # Errors
+    /// There have been enough.
+    pub fn learn(&mut self, again: Again) -> Result<(), ClientError> {
+        self.count += 1;
+        match again {
+            Again::NotOn(server) => self.tried.push(server),
+            Again::OnPrimary(reason) => self.to_primary = Some(reason),
+            Again::Anywhere(cause) => self.last = cause,
+        }
+        if self.count > MOST_ATTEMPTS { Err(ClientError::no_server(&self.last)) } else { Ok(()) }
+    }
+}
+
+/// Why a statement cannot be run; what the client is told, and whether the session can go on.
+pub(super) enum Failure {
+    /// The client is told; the session goes on.
+    Told(Answer),
+    /// The client is told, in a packet of this number, and the session ends: what it was bound to is lost, or whether a write was done is not known.
+    Fatal(ClientError, u8),
+    /// The client has gone.
+    Client(io::Error),
+    /// The client has got a part of a response that cannot be completed.
+    Broken(&'static str),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Told(error.into())
+    }
+}
+
+impl Session {
+    /// COM_QUERY.
+    pub(super) async fn query(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
+        if packet.is_partial() {
+            return self.run_known(packet, &route::LONG).await;
+        }
+        let syntax = self.syntax();
+        let statement = self.context.classifications.classify(&packet.payload()[1..], &syntax);
+        if let Effect::Own(own) = &statement.effect {
+            return self.own(own, packet).await;
+        }
+        if let Some(kill) = statement.kill {
+            return self.kill(kill.id, kill.query_only, packet).await;
+        }
+        self.run_known(packet, &statement).await
+    }
+
+    /// Runs a command whose statement is known, and tells the client if that cannot be done.
+    pub(super) async fn run_known(&mut self, packet: &mut Packet, statement: &Arc<Statement>) -> Result<(), SessionError> {
+        let shape = dauphin_proto::command::Command::parse(packet.payload()).map_or(Shape::Status, |command| command.shape());
+        let outcome = self.attempts(packet, statement, shape).await;
+        self.tell(outcome).await
+    }
+
+    /// Tells the client of a failure, if there is one.
+    pub(super) async fn tell<T>(&mut self, outcome: Result<T, Failure>) -> Result<(), SessionError> {
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(Failure::Told(answer)) => Ok(self.client.error(answer, 1).await?),
+            Err(Failure::Fatal(error, sequence)) => {
+                tracing::warn!(session = self.registered.entry.id, %error, "session ends");
+                self.client.error(error, sequence).await?;
+                Err(SessionError::Ended("backend connection lost"))
+            }
+            Err(Failure::Client(error)) => Err(error.into()),
+            Err(Failure::Broken(why)) => Err(SessionError::Ended(why)),
+        }
+    }
+
+    async fn attempts(&mut self, packet: &mut Packet, statement: &Arc<Statement>, shape: Shape) -> Result<(), Failure> {
+        let mut attempts = Attempts::default();
+        loop {
+            let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
+            match self.attempt(borrowed, packet, statement, shape).await? {
+                Attempt::Done(()) => return Ok(()),
+                Attempt::Again(again) => attempts.learn(again)?,
+            }
+        }
+    }
+
+    /// Decides, and borrows a connection accordingly; `None` if it must be decided anew.
+    pub(super) async fn borrow(
+        &mut self,
+        statement: &Arc<Statement>,
+        attempts: &mut Attempts,
+    ) -> Result<Option<Borrowed>, Failure> {
+        let decision = self.decide(statement, attempts);
+        let taken = match decision.target {
+            Target::Bound => Ok(self.take_bound(decision.reason)),
+            Target::Previous => self.take_lingering(decision.reason).await,
+            Target::Primary => self.take_primary(decision.reason).await?,
+            Target::Replica(server) => self.take_replica(&server, decision.reason, statement).await?,
+        };
+        match taken {
+            Ok(borrowed) => Ok(Some(borrowed)),
+            Err(again) => {
+                attempts.learn(again)?;
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn decide(&self, statement: &Statement, attempts: &Attempts) -> Decision {
+        let situation = Situation {
+            in_transaction: matches!(self.binding, Binding::Transaction(_)),
+            pinned: match self.binding {
+                Binding::Pinned(_) if self.prepared.on_binding() && statement.effect != Effect::Read => Some("cursor"),
+                Binding::Pinned(_) => self.pins.binds(statement).map(|reason| reason.label()),
+                _ => None,
+            },
+            previous: self.lingering.as_ref().map_or(Needs::NONE, |lingering| lingering.keeps),
+            autocommit: self.state.autocommit(),
+            serializable: self.is_serializable(),
+            read_only: self.is_read_only(),
+            access_mode: self.wishes.access_mode,
+            refused_by_replica: statement.digest != 0 && self.context.misrouted.contains(statement.digest),
+            tried: &attempts.tried,
+            to_primary: attempts.to_primary,
+        };
+        decide(statement, situation, &self.context.published.load(), &self.context.published)
+    }
+
+    fn take_bound(&mut self, reason: Reason) -> Borrowed {
+        let lease = self.binding.take().expect("a decision for the bound connection needs one");
+        let role = self.role_of(lease.server());
+        Borrowed { lease, role, reason, bound: true }
+    }
+
+    async fn take_lingering(&mut self, reason: Reason) -> Result<Borrowed, Again> {
+        let lingering = self.lingering.take().expect("a decision for the previous connection needs one");
+        let role = self.role_of(lingering.lease.server());
+        Ok(Borrowed { lease: lingering.lease, role, reason, bound: false })
+    }
+
+    pub(super) fn role_of(&self, server: &Server) -> Role {
+        let table = self.context.published.load();
+        if table.term().is_some_and(|term| term.server.id == server.id) { Role::Primary } else { Role::Replica }
+    }
+
+    async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
+        let held = self.context.hold.primary(&self.context.published).await;
+        let term: Arc<Term> = held.map_err(ClientError::no_server)?;
+        if let Some(lingering) = self.lingering.take_if(|lingering| lingering.lease.server().id == term.server.id) {
+            return Ok(Ok(Borrowed { lease: lingering.lease, role: Role::Primary, reason, bound: false }));
+        }
+        let leased = term.server.lease(&self.account, self.profile, &self.state).await;
+        Ok(match leased {
+            Ok(lease) => Ok(Borrowed { lease, role: Role::Primary, reason, bound: false }),
+            Err(error) => Err(self.not_leased(&term.server, error, Role::Primary)?),
+        })
+    }
+
+    async fn take_replica(
+        &mut self,
+        server: &Arc<Server>,
+        reason: Reason,
+        statement: &Statement,
+    ) -> Result<Result<Borrowed, Again>, Failure> {
+        // What the previous statement left is asked for at once or not at all; an insert's id may be asked for later.
+        if self.lingering.as_ref().is_some_and(|lingering| !lingering.keeps.contains(Needs::LAST_INSERT_ID)) {
+            self.let_go().await;
+        }
+        let lease = match server.lease(&self.account, self.profile, &self.state).await {
+            Ok(lease) => lease,
+            Err(error) => return Ok(Err(self.not_leased(server, error, Role::Replica)?)),
+        };
+        Ok(match self.wait_for_own_writes(lease, statement).await {
+            Ok(lease) => {
+                let role = self.role_of(lease.server());
+                Ok(Borrowed { lease, role, reason, bound: false })
+            }
+            Err(again) => Err(again),
+        })
+    }
+
+    /// What to do when a server does not lend a connection.
+    fn not_leased(&self, server: &Server, error: LeaseError, role: Role) -> Result<Again, Failure> {
+        match error {
+            LeaseError::Connect(ConnectError::Refused(refused)) if refused.code == 1045 => {
+                // The password was changed or the account dropped.
+                self.context.forget(&self.account);
+                let error = ClientError::access_denied(&self.account.name(), &self.client.host, true);
+                Err(Failure::Fatal(error, 1))
+            }
+            error if role == Role::Replica => {
+                tracing::debug!(server = %server.name, %error, "no connection to a replica");
+                Ok(Again::NotOn(server.id))
+            }
+            LeaseError::Connect(error) if error.is_unreachable() => Ok(Again::Anywhere(error.to_string())),
+            LeaseError::Connect(ConnectError::Refused(refused)) => Err(Failure::Told(refused.into())),
+            error => Err(ClientError::too_many_connections(&format!("{}: {error}", server.name)).into()),
+        }
+    }
+
+    /// Lets a replica catch up with the session's last write, for a bounded time.
+    async fn wait_for_own_writes(&mut self, lease: Lease, statement: &Statement) -> Result<Lease, Again> {
+        if self.role_of(lease.server()) == Role::Primary {
+            return Ok(lease);
+        }
+        let routing = &self.context.config.routing;
+        let wanted = self.wishes.wait_for_my_writes.unwrap_or(routing.consistency == Consistency::Session);
+        let Some(write) = self.last_write.as_ref().filter(|_| wanted && (statement.effect != Effect::Session || statement.reason == crate::sql::Reason::Use)) else {
+            return Ok(lease);
+        };
+        if write.position.as_ref().is_some_and(|position| lease.server().has_applied(position)) {
+            return Ok(lease);
+        }
+        let at_most = self.wishes.wait_timeout.unwrap_or(routing.causal_wait);
+        let server = lease.server().id;
+        if at_most.is_zero() {
+            lease.release();
+            return Err(Again::OnPrimary(Reason::Stale));
+        }
+        let mut wait = CatchUp::default();
+        wait.wait_for(self.flavour(), write, at_most);
+        let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server))?;
+        let answered = wait.answers(&mut exchange).await;
+        let lease = match answered {
+            Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server))?,
+            Err(CatchUpError::Stale) => {
+                if let Ok(lease) = exchange.finish() {
+                    lease.release();
+                }
+                return Err(Again::OnPrimary(Reason::Stale));
+            }
+            Err(_) => return Err(Again::NotOn(server)),
+        };
+        Ok(lease)
+    }
+
+    pub(super) fn flavour(&self) -> Flavour {
+        self.context.flavour()
+    }
+
+    /// One attempt: the state that the connection lacks and the command in one write, then the answers.
+    async fn attempt(
+        &mut self,
+        borrowed: Borrowed,
+        packet: &mut Packet,
+        statement: &Arc<Statement>,
+        shape: Shape,
+    ) -> Result<Attempt<()>, Failure> {
+        let may_repeat = repeatable(statement, &borrowed) && !packet.is_partial();
+        let sent = self.send(borrowed, packet, statement, may_repeat).await?;
+        let (exchange, borrowed) = match sent {
+            Attempt::Done(sent) => sent,
+            Attempt::Again(again) => return Ok(Attempt::Again(again)),
+        };
+        let manner = Manner {
+            shape,
+            statement_id: None,
+            withhold: withhold(statement, &borrowed),
+            result_buffer: self.context.config.limits.result_buffer,
+        };
+        match self.receive(exchange, manner, &borrowed, may_repeat).await? {
+            Attempt::Done((lease, outcome)) => {
+                self.settle(lease, statement, &outcome, borrowed.bound).await;
+                Ok(Attempt::Done(()))
+            }
+            Attempt::Again(again) => {
+                if matches!(again, Again::OnPrimary(Reason::RefusedByReplica)) {
+                    self.context.misrouted.insert(statement.digest);
+                    tracing::info!(server = borrowed.lease_server.name, "a statement that looked like a read was refused by a replica; it and its like go to the primary");
+                }
+                Ok(Attempt::Again(again))
+            }
+        }
+    }
+
+    /// Sends the command behind what the connection lacks of the session's state, and reads the answers to that.
+    pub(super) async fn send(
+        &mut self,
+        borrowed: Borrowed,
+        packet: &mut Packet,
+        statement: &Statement,
+        may_repeat: bool,
+    ) -> Result<Attempt<(Exchange, Sent)>, Failure> {
+        let Borrowed { mut lease, role, reason, bound } = borrowed;
+        let server = lease.server().clone();
+        let mut catch_up = match self.catch_up(&mut lease, statement).await {
+            Ok(catch_up) => catch_up,
+            Err(lost) => return self.lost(lost, &server, role, bound, may_repeat),
+        };
+        self.registered.entry.begins(super::registry::Running { server: server.id, connection: lease.id() });
+        self.route.last = Some((server.clone(), role, reason));
+        let sent = if catch_up.is_empty() {
+            lease.send(packet.bytes()).await
+        } else {
+            let mut bytes = std::mem::take(&mut catch_up.bytes);
+            bytes.extend_from_slice(packet.bytes());
+            lease.send(&bytes).await
+        };
+        let mut exchange = match sent {
+            Ok(exchange) => exchange,
+            Err(lost) => return self.lost(lost, &server, role, bound, !packet.is_partial()),
+        };
+        if packet.is_partial() {
+            self.stream_rest(&mut exchange, packet).await?;
+        }
+        match catch_up.answers(&mut exchange).await {
+            Ok(()) => Ok(Attempt::Done((exchange, Sent { lease_server: server, role, bound }))),
+            Err(CatchUpError::Lost(lost)) => self.lost(lost, &server, role, bound, may_repeat),
+            Err(CatchUpError::Refused(error)) => {
+                tracing::info!(server = %server.name, %error, "the server does not take the session's state");
+                if role == Role::Replica && may_repeat {
+                    return Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)));
+                }
+                Err(Failure::Told(error.into()))
+            }
+            Err(CatchUpError::Stale) => Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
+        }
+    }
+
+    /// What the connection lacks; an insert's id that is on another connection is fetched from there.
+    async fn catch_up(&mut self, lease: &mut Lease, statement: &Statement) -> Result<CatchUp, BackendLost> {
+        lease.connection().prepared.sweep(&self.context.fleet.sources);
+        let tracking_lost = std::mem::take(&mut lease.connection().tracking_lost);
+        let mut catch_up = CatchUp::new(lease.connection(), &self.state);
+        if tracking_lost {
+            catch_up.tracking(self.flavour());
+        }
+        if statement.needs.contains(Needs::LAST_INSERT_ID) && self.insert_id != InsertId::on(lease) {
+            self.let_go().await;
+            if let InsertId::Known(value) = self.insert_id {
+                catch_up.last_insert_id(value);
+                self.insert_id = InsertId::on(lease);
+            }
+        }
+        Ok(catch_up)
+    }
+
+    /// The rest of a command that is too long to be kept: from the client to the server as it comes.
+    async fn stream_rest(&mut self, exchange: &mut Exchange, packet: &mut Packet) -> Result<(), Failure> {
+        let mut total = packet.bytes().len();
+        while let Some(bytes) = self.client.more(packet).await.map_err(Failure::Client)? {
+            total += bytes.len();
+            if total > self.client.max_command {
+                return Err(Failure::Fatal(ClientError::packet_too_large(), 1));
+            }
+            if let Err(lost) = exchange.send_more(bytes).await {
+                // The server refuses the rest, and may have said why.
+                tracing::debug!(%lost, "server stopped reading a long command");
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forwards the response.
+    pub(super) async fn receive(
+        &mut self,
+        exchange: Exchange,
+        manner: Manner<'_>,
+        sent: &Sent,
+        may_repeat: bool,
+    ) -> Result<Attempt<(Lease, Box<Outcome>)>, Failure> {
+        let flavour = self.flavour();
+        let listener = Listener { state: &mut self.state, tracks: &mut self.tracks, flavour };
+        let relayed = relay::relay(exchange, &mut self.client, listener, manner).await;
+        self.registered.entry.ends();
+        match relayed {
+            Ok(Relayed::Whole(lease, outcome)) => Ok(Attempt::Done((lease, outcome))),
+            Ok(Relayed::Withheld(lease, _)) => {
+                lease.release();
+                Ok(Attempt::Again(Again::OnPrimary(Reason::RefusedByReplica)))
+            }
+            Err(RelayError::Client(error)) => Err(Failure::Client(error)),
+            Err(RelayError::Backend { lost, delivered: false, .. }) => {
+                self.lost(lost, &sent.lease_server, sent.role, sent.bound, may_repeat)
+            }
+            Err(RelayError::Backend { lost, sequence, .. }) => {
+                sent.lease_server.suspect(&lost.to_string());
+                let error = ClientError::lost(format!("{}: {lost}", sent.lease_server.name));
+                // Between packets the client can be told; inside one only the end of the connection says it.
+                if matches!(lost, BackendLost::MidResponse(_)) { Err(Failure::Fatal(error, sequence)) } else { Err(Failure::Broken("server lost in the middle of a response")) }
+            }
+        }
+    }
+
+    /// A connection was lost before the client got anything.
+    fn lost<T>(
+        &mut self,
+        lost: BackendLost,
+        server: &Server,
+        role: Role,
+        bound: bool,
+        may_repeat: bool,
+    ) -> Result<Attempt<T>, Failure> {
+        self.registered.entry.ends();
+        tracing::info!(server = %server.name, session = self.registered.entry.id, %lost, bound, may_repeat, "backend connection lost");
+        if bound {
+            self.prepared.binding_ended();
+            return Err(Failure::Fatal(ClientError::lost(format!("{}: {lost}", server.name)), 1));
+        }
+        if may_repeat || matches!(lost, BackendLost::BeforeSend(_)) {
+            return Ok(Attempt::Again(if role == Role::Replica {
+                Again::NotOn(server.id)
+            } else {
+                Again::Anywhere(format!("{}: {lost}", server.name))
+            }));
+        }
+        let detail = format!("{}: {lost}; whether the statement was executed is not known", server.name);
+        Err(Failure::Fatal(ClientError::lost(detail), 1))
+    }
+}
+
+/// A command that was sent, and where.
+pub(super) struct Sent {
+    pub lease_server: Arc<Server>,
+    pub role: Role,
+    pub bound: bool,
+}
+
+/// Whether running it twice is as good as once.
+pub(super) fn repeatable(statement: &Statement, borrowed: &Borrowed) -> bool {
+    !borrowed.bound && matches!(statement.effect, Effect::Read)
+}
+
+/// Errors of a replica's that only say that the statement is no read after all.
+pub(super) fn withhold(statement: &Statement, sent: &Sent) -> &'static [u16] {
+    let offloaded = sent.role == Role::Replica && !sent.bound && statement.effect == Effect::Read;
+    if offloaded && statement.statements == 1 { &READ_ONLY_SERVER } else { &[] }
+}

@@ -1,0 +1,150 @@
+//! After a response: what the session has learned, and what becomes of the connection.
+
+use dauphin_proto::reply::status;
+use tokio::time::Instant;
+
+use super::{
+    Session,
+    binding::Binding,
+    lingering::{InsertId, Lingering},
+    relay::{Outcome, has},
+};
+use crate::{
+    backend::{Lease, State},
+    sql::{Change, Effect, Needs, Reason, Statement},
+};
+
+impl Session {
+    /// Takes in what a statement has done on `lease`, and keeps, binds or gives back the connection.
+    pub(super) async fn settle(&mut self, mut lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {
+        if outcome.reported.collation_unknown {
+            let Some(asked) = self.learn_collation(lease).await else { return self.lose_binding(was_bound) };
+            lease = asked;
+        }
+        let succeeded = outcome.error.is_none();
+        if let Some(now) = outcome.status {
+            self.status = now;
+        }
+        // A part of a failed batch may have run.
+        if succeeded || statement.statements > 1 {
+            self.learn(statement, outcome);
+        }
+        lease.connection().state = self.state.clone();
+        lease.connection().tracking_lost |= outcome.reported.tracking_lost;
+        if outcome.inserted || statement.changes.contains(&Change::LastInsertId) {
+            self.insert_id = InsertId::on(&lease);
+        }
+        if let Some(write) = &outcome.reported.last_write {
+            self.last_write = Some(write.clone());
+        }
+        self.place(lease, statement, outcome, was_bound).await;
+    }
+
+    /// Asks for the collation that came with a new character set; `None` if the connection is lost.
+    async fn learn_collation(&mut self, lease: Lease) -> Option<Lease> {
+        let mut bytes = Vec::new();
+        dauphin_proto::command::put_query(&mut bytes, b"SELECT @@collation_connection");
+        let mut exchange = lease.send(&bytes).await.ok()?;
+        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
+        if let Some(collation) = answer.first_value() {
+            State::change(&mut self.state, |state| drop(state.variables.insert("collation_connection".into(), collation.into())));
+        }
+        exchange.finish().ok()
+    }
+
+    /// The bound connection was lost behind a response that the client has already: the session ends with its next wait.
+    fn lose_binding(&mut self, was_bound: bool) {
+        if was_bound {
+            self.registered.entry.killed.cancel();
+        }
+    }
+
+    fn learn(&mut self, statement: &Statement, outcome: &Outcome) {
+        let reported = &outcome.reported;
+        for name in &reported.not_carried {
+            self.pins.variable(name);
+        }
+        for change in &statement.changes {
+            if let Change::UserVariable { name, value } = change {
+                let literal = value.clone().filter(|literal| literal.is_ascii());
+                State::change(&mut self.state, |state| match literal {
+                    Some(literal) => drop(state.user_variables.insert(name.clone(), literal)),
+                    None => drop(state.user_variables.remove(name)),
+                });
+            }
+        }
+        let hidden = statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
+        let explained = reported.named || !statement.changes.is_empty();
+        self.pins.learn(&statement.changes, reported.any_state && (hidden || !explained));
+        if self.state.user_variables.len() > self.context.config.limits.user_variables
+            || self.state.size() > self.context.config.limits.state_bytes
+        {
+            // Too much to carry to every connection: from here on the session stays where it is.
+            self.pins.learn(&[], true);
+        }
+    }
+
+    async fn place(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {
+        let in_transaction = match outcome.status {
+            Some(now) => has(now, status::IN_TRANS),
+            None => false,
+        };
+        let in_transaction = in_transaction || self.may_be_in_transaction(statement, outcome, was_bound);
+        if !in_transaction && self.pins.awaits_transaction() && !statement.changes.contains(&Change::TransactionOnce) {
+            self.pins.transaction_ended();
+        }
+        if self.binding.lease().is_some() {
+            // The session is bound to another connection: this one was borrowed for the one statement.
+            return lease.release();
+        }
+        if in_transaction {
+            self.binding = Binding::Transaction(lease);
+        } else if !self.pins.is_empty() || self.prepared.on_binding() {
+            self.binding = Binding::Pinned(lease);
+        } else {
+            self.linger(lease, statement, outcome).await;
+        }
+    }
+
+    /// An ERR packet has no status flags: where a transaction may have been open, it is taken to be until the server
+    /// says otherwise.
+    fn may_be_in_transaction(&self, statement: &Statement, outcome: &Outcome, was_bound: bool) -> bool {
+        if outcome.error.is_none() {
+            return false;
+        }
+        let hidden = statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
+        let was_in_transaction = was_bound && has(self.status, status::IN_TRANS);
+        was_in_transaction || hidden || statement.statements > 1 || !self.state.autocommit()
+    }
+
+    async fn linger(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome) {
+        let mut keeps = Needs::NONE;
+        if outcome.warnings > 0 || outcome.error.is_some() || statement.reason == Reason::Diagnostics {
+            keeps |= Needs::DIAGNOSTICS;
+        }
+        if statement.needs.intersects(Needs::ALL_ROWS_COUNT | Needs::FOUND_ROWS) || self.asks_found_rows(statement) {
+            keeps |= Needs::FOUND_ROWS;
+        }
+        if outcome.ok && statement.effect == Effect::Write {
+            keeps |= Needs::ROW_COUNT;
+        }
+        if self.insert_id == InsertId::on(&lease) {
+            keeps |= Needs::LAST_INSERT_ID;
+        }
+        let linger = self.context.config.pool.linger;
+        if keeps.is_empty() || linger.is_zero() && !keeps.contains(Needs::LAST_INSERT_ID) {
+            return lease.release();
+        }
+        self.let_go().await;
+        self.lingering = Some(Lingering { lease, keeps, until: Instant::now() + linger });
+    }
+
+    /// Accounts that have asked for FOUND_ROWS() once are expected to ask again, after any read.
+    fn asks_found_rows(&self, statement: &Statement) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        if statement.needs.contains(Needs::FOUND_ROWS) && !self.account.asks_found_rows.load(Relaxed) {
+            self.account.asks_found_rows.store(true, Relaxed);
+        }
+        statement.effect == Effect::Read && self.account.asks_found_rows.load(Relaxed)
+    }
+}

@@ -1,0 +1,510 @@
+//! The binary prepared-statement family: ids are dauphin's own, and each statement is prepared on a server when it is
+//! first needed there.
+
+use std::sync::Arc;
+
+use dauphin_proto::{
+    command::{self, code},
+    execute::{Execute, STATEMENT_ID_AT, with_types},
+    packet::{self, HEADER, MAX_PAYLOAD},
+    reply::status,
+    response::Shape,
+};
+
+use super::{
+    Session, SessionError,
+    binding::Binding,
+    catch_up::{CatchUp, CatchUpError},
+    client::Packet,
+    prepared::{Place, PreparedStatement},
+    relay::{Manner, has},
+    route::{LONG, Role},
+    run::{Again, Attempt, Attempts, Borrowed, Failure, repeatable, withhold},
+};
+use crate::{
+    backend::{BackendLost, Lease, State, prepared::Source},
+    error::ClientError,
+    routing::decide::Reason,
+    sql::{Effect, Needs, Statement},
+};
+
+/// What is needed of a statement to execute it, without keeping hold of the session.
+struct Executed {
+    source: Arc<Source>,
+    statement: Arc<Statement>,
+    parameters: u16,
+    types: Option<Box<[u8]>>,
+}
+
+impl Session {
+    /// COM_STMT_PREPARE.
+    pub(super) async fn prepare(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
+        let limit = self.context.config.cache.prepared_per_session;
+        if self.prepared.len() >= limit {
+            return Ok(self.say(ClientError::too_many_statements(limit)).await?);
+        }
+        let outcome = self.prepare_somewhere(packet).await;
+        self.tell(outcome).await
+    }
+
+    async fn prepare_somewhere(&mut self, packet: &mut Packet) -> Result<(), Failure> {
+        let syntax = self.syntax();
+        let statement = if packet.is_partial() {
+            LONG.clone()
+        } else {
+            self.context.classifications.classify(&packet.payload()[1..], &syntax)
+        };
+        // A text too long to be kept cannot be prepared anywhere else either: it is bound to where it is.
+        let id = self.prepared.next_id();
+        let mut attempts = Attempts::default();
+        loop {
+            let Some(borrowed) = self.borrow(&statement, &mut attempts).await? else { continue };
+            let may_repeat = !borrowed.bound && !packet.is_partial();
+            let (exchange, sent) = match self.send(borrowed, packet, &NO_NEEDS, may_repeat).await? {
+                Attempt::Done(sent) => sent,
+                Attempt::Again(again) => {
+                    attempts.learn(again)?;
+                    continue;
+                }
+            };
+            let result_buffer = self.context.config.limits.result_buffer;
+            let manner = Manner { shape: Shape::Prepare, statement_id: Some(id), withhold: &[], result_buffer };
+            match self.receive(exchange, manner, &sent, may_repeat).await? {
+                Attempt::Again(again) => attempts.learn(again)?,
+                Attempt::Done((mut lease, outcome)) => {
+                    if let Some(prepared) = outcome.prepared {
+                        let text = packet.payload().get(1..).unwrap_or_default();
+                        let source = self.context.fleet.sources.intern(text, &self.state);
+                        let limit = self.context.config.cache.prepared_per_connection;
+                        lease.connection().prepared.insert(&source, prepared.statement_id, limit);
+                        let statement = statement.clone();
+                        let parameters = prepared.parameters;
+                        let place = Place::Nowhere;
+                        self.prepared.insert(id, PreparedStatement { source, statement, parameters, types: None, place });
+                    }
+                    self.settle(lease, &NO_NEEDS, &outcome, sent.bound).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// COM_STMT_EXECUTE.
+    pub(super) async fn execute(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
+        let Some(prepared) = self.prepared.get(id) else {
+            return Ok(self.say(ClientError::unknown_statement(id, "mysqld_stmt_execute")).await?);
+        };
+        let parsed = match Execute::parse(packet.payload(), prepared.parameters) {
+            Ok(parsed) => parsed,
+            Err(_) => return Ok(self.say(ClientError::malformed_packet()).await?),
+        };
+        if let Some(types) = parsed.types
+            && prepared.types.as_deref() != Some(types)
+        {
+            prepared.types = Some(types.into());
+        }
+        let executed = Executed {
+            source: prepared.source.clone(),
+            statement: prepared.statement.clone(),
+            parameters: prepared.parameters,
+            types: prepared.types.clone(),
+        };
+        let place = std::mem::take(&mut prepared.place);
+        let outcome = self.execute_somewhere(packet, id, &executed, place).await;
+        self.tell(outcome).await
+    }
+
+    async fn execute_somewhere(
+        &mut self,
+        packet: &mut Packet,
+        id: u32,
+        executed: &Executed,
+        place: Place,
+    ) -> Result<(), Failure> {
+        let mut attempts = Attempts::default();
+        let mut own = match place {
+            Place::Own(lease) => Some(lease),
+            Place::Bound | Place::Nowhere => None,
+        };
+        loop {
+            let borrowed = match own.take() {
+                // Its long data is there, or its old cursor, which executing closes.
+                Some(lease) => {
+                    let role = self.role_of(lease.server());
+                    Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }
+                }
+                None => match self.borrow(&executed.statement, &mut attempts).await? {
+                    Some(borrowed) => borrowed,
+                    None => continue,
+                },
+            };
+            match self.execute_on(borrowed, packet, id, executed).await? {
+                Attempt::Done(()) => return Ok(()),
+                Attempt::Again(again) => attempts.learn(again)?,
+            }
+        }
+    }
+
+    async fn execute_on(
+        &mut self,
+        borrowed: Borrowed,
+        packet: &mut Packet,
+        id: u32,
+        executed: &Executed,
+    ) -> Result<Attempt<()>, Failure> {
+        let may_repeat = repeatable(&executed.statement, &borrowed) && !packet.is_partial();
+        let mut borrowed = match self.prepare_there(borrowed, &executed.source, may_repeat).await? {
+            Attempt::Done(borrowed) => borrowed,
+            Attempt::Again(again) => return Ok(Attempt::Again(again)),
+        };
+        let rewritten = address(&mut borrowed.lease, packet, executed)?;
+        let mut rewritten = rewritten.map(|payload| {
+            let mut bytes = Vec::with_capacity(payload.len() + HEADER);
+            packet::put(&mut bytes, &payload, 0);
+            Packet::from_bytes(bytes)
+        });
+        let to_send = rewritten.as_mut().unwrap_or(packet);
+        let (exchange, sent) = match self.send(borrowed, to_send, &executed.statement, may_repeat).await? {
+            Attempt::Done(sent) => sent,
+            Attempt::Again(again) => return Ok(Attempt::Again(again)),
+        };
+        let manner = Manner {
+            shape: Shape::Query,
+            statement_id: None,
+            withhold: withhold(&executed.statement, &sent),
+            result_buffer: self.context.config.limits.result_buffer,
+        };
+        match self.receive(exchange, manner, &sent, may_repeat).await? {
+            Attempt::Again(again) => {
+                if matches!(again, Again::OnPrimary(Reason::RefusedByReplica)) {
+                    self.context.misrouted.insert(executed.statement.digest);
+                }
+                Ok(Attempt::Again(again))
+            }
+            Attempt::Done((lease, outcome)) => {
+                let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS)) && outcome.error.is_none();
+                let is_bound_now = sent.bound && self.binding.lease().is_none();
+                if cursor {
+                    self.keep_cursor(lease, id, executed, &outcome, is_bound_now).await;
+                } else {
+                    self.settle(lease, &executed.statement, &outcome, sent.bound).await;
+                }
+                Ok(Attempt::Done(()))
+            }
+        }
+    }
+
+    /// A cursor is open: its connection is the session's, or is kept for the cursor alone.
+    async fn keep_cursor(
+        &mut self,
+        lease: Lease,
+        id: u32,
+        executed: &Executed,
+        outcome: &super::relay::Outcome,
+        was_bound: bool,
+    ) {
+        let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
+        let place = if was_bound || in_transaction {
+            self.settle(lease, &executed.statement, outcome, was_bound).await;
+            if self.binding.lease().is_some() { Place::Bound } else { Place::Nowhere }
+        } else {
+            if let Some(now) = outcome.status {
+                self.status = now;
+            }
+            Place::Own(lease)
+        };
+        if let Some(prepared) = self.prepared.get(id) {
+            prepared.place = place;
+        }
+    }
+
+    /// Makes sure that the statement is prepared on the borrowed connection, under the state it was prepared under.
+    async fn prepare_there(
+        &mut self,
+        mut borrowed: Borrowed,
+        source: &Arc<Source>,
+        may_repeat: bool,
+    ) -> Result<Attempt<Borrowed>, Failure> {
+        if borrowed.lease.connection().prepared.get(source).is_some() {
+            return Ok(Attempt::Done(borrowed));
+        }
+        let Borrowed { mut lease, role, reason, bound } = borrowed;
+        let server = lease.server().clone();
+        let mut then = source.state.clone();
+        if then.user_variables != self.state.user_variables {
+            State::change(&mut then, |state| state.user_variables = self.state.user_variables.clone());
+        }
+        let mut catch_up = CatchUp::new(lease.connection(), &then);
+        command::put_command(&mut catch_up.bytes, code::STMT_PREPARE, &source.text);
+        let prepared = async {
+            let mut exchange = lease.send(&catch_up.bytes).await?;
+            catch_up.answers(&mut exchange).await?;
+            let answer = exchange.own_response(Shape::Prepare).await?;
+            Ok::<_, CatchUpError>((exchange.finish()?, answer))
+        };
+        match prepared.await {
+            Ok((mut lease, answer)) => {
+                if let Some(prepared) = answer.prepared {
+                    let limit = self.context.config.cache.prepared_per_connection;
+                    lease.connection().prepared.insert(source, prepared.statement_id, limit);
+                    return Ok(Attempt::Done(Borrowed { lease, role, reason, bound }));
+                }
+                let error = answer.error;
+                self.return_unused(lease, bound);
+                match error {
+                    // A replica may lack a table that the primary has by now.
+                    _ if role == Role::Replica && !bound => Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed))),
+                    Some(error) => Err(Failure::Told(error.into())),
+                    None => Err(ClientError::malformed_packet().into()),
+                }
+            }
+            Err(CatchUpError::Lost(lost)) => {
+                server.suspect(&lost.to_string());
+                if bound {
+                    return Err(Failure::Fatal(ClientError::lost(format!("{}: {lost}", server.name)), 1));
+                }
+                // Nothing was executed yet, whatever the statement does.
+                let _ = may_repeat;
+                Ok(Attempt::Again(if role == Role::Replica { Again::NotOn(server.id) } else { Again::Anywhere(lost.to_string()) }))
+            }
+            Err(CatchUpError::Refused(_) | CatchUpError::Stale) if role == Role::Replica && !bound => {
+                Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)))
+            }
+            Err(CatchUpError::Refused(error)) => Err(Failure::Told(error.into())),
+            Err(CatchUpError::Stale) => Err(Failure::Broken("a wait that was not sent was answered")),
+        }
+    }
+
+    /// Puts back a connection on which nothing of the session was changed.
+    fn return_unused(&mut self, lease: Lease, bound: bool) {
+        if !bound {
+            return lease.release();
+        }
+        let in_transaction = has(self.status, status::IN_TRANS);
+        self.binding = if in_transaction { Binding::Transaction(lease) } else { Binding::Pinned(lease) };
+    }
+
+    /// COM_STMT_SEND_LONG_DATA: it has no answer, so what goes wrong shows when the statement is executed.
+    pub(super) async fn send_long_data(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
+        match self.send_long_data_somewhere(packet, id).await {
+            Err(Failure::Client(error)) => Err(error.into()),
+            Err(Failure::Told(_)) | Ok(()) => Ok(()),
+            Err(other) => self.tell::<()>(Err(other)).await,
+        }
+    }
+
+    async fn send_long_data_somewhere(&mut self, packet: &mut Packet, id: u32) -> Result<(), Failure> {
+        let Some(prepared) = self.prepared.get(id) else { return Ok(()) };
+        let (source, statement) = (prepared.source.clone(), prepared.statement.clone());
+        let mut own = match std::mem::take(&mut prepared.place) {
+            Place::Own(lease) => Some(lease),
+            Place::Bound | Place::Nowhere => None,
+        };
+        let mut attempts = Attempts::default();
+        loop {
+            let borrowed = match own.take() {
+                Some(lease) => {
+                    let role = self.role_of(lease.server());
+                    Borrowed { lease, role, reason: Reason::Pinned("long_data"), bound: false }
+                }
+                None => match self.borrow(&statement, &mut attempts).await? {
+                    Some(borrowed) => borrowed,
+                    None => continue,
+                },
+            };
+            let mut borrowed = match self.prepare_there(borrowed, &source, true).await? {
+                Attempt::Done(borrowed) => borrowed,
+                Attempt::Again(again) => {
+                    attempts.learn(again)?;
+                    continue;
+                }
+            };
+            set_statement_id(&mut borrowed.lease, packet, &source);
+            let (exchange, sent) = match self.send(borrowed, packet, &NO_NEEDS, true).await? {
+                Attempt::Done(sent) => sent,
+                Attempt::Again(again) => {
+                    attempts.learn(again)?;
+                    continue;
+                }
+            };
+            self.registered.entry.ends();
+            let lease = exchange.finish().map_err(|lost| lost_long_data(&lost))?;
+            let place = if sent.bound {
+                self.return_unused(lease, true);
+                Place::Bound
+            } else {
+                Place::Own(lease)
+            };
+            if let Some(prepared) = self.prepared.get(id) {
+                prepared.place = place;
+            }
+            return Ok(());
+        }
+    }
+
+    /// COM_STMT_CLOSE: no answer, also for an unknown id.
+    pub(super) fn close_statement(&mut self, id: u32) {
+        let Some(prepared) = self.prepared.remove(id) else { return };
+        match prepared.place {
+            Place::Nowhere => {}
+            // An open cursor or long data must not meet the next one who executes it there.
+            Place::Own(mut lease) => {
+                lease.connection().prepared.remove(&prepared.source);
+                lease.release();
+            }
+            Place::Bound => {
+                if let Binding::Transaction(lease) | Binding::Pinned(lease) = &mut self.binding {
+                    lease.connection().prepared.remove(&prepared.source);
+                }
+            }
+        }
+        self.context.fleet.sources.release(prepared.source);
+        if self.pins.is_empty()
+            && !self.prepared.on_binding()
+            && let Binding::Pinned(_) = self.binding
+            && let Some(lease) = self.binding.take()
+        {
+            lease.release();
+        }
+    }
+
+    /// COM_STMT_RESET: closes the cursor and drops long data.
+    pub(super) async fn reset_statement(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
+        let Some(prepared) = self.prepared.get(id) else {
+            return Ok(self.say(ClientError::unknown_statement(id, "mysqld_stmt_reset")).await?);
+        };
+        let source = prepared.source.clone();
+        match std::mem::take(&mut prepared.place) {
+            Place::Nowhere => self.say_ok().await?,
+            Place::Own(lease) => {
+                let outcome = self.on_own(packet, &source, lease, Shape::Status).await;
+                if let Ok((lease, _)) = outcome {
+                    lease.release();
+                    return Ok(());
+                }
+                return self.tell(outcome).await;
+            }
+            Place::Bound => {
+                let Some(lease) = self.binding.take() else { return Ok(self.say_ok().await?) };
+                let outcome = self.on_own(packet, &source, lease, Shape::Status).await;
+                match outcome {
+                    Ok((lease, outcome)) => self.settle(lease, &NO_NEEDS, &outcome, true).await,
+                    Err(failure) => return self.tell::<()>(Err(failure)).await,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// COM_STMT_FETCH: rows from the cursor, wherever that is.
+    pub(super) async fn fetch(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
+        let Some(prepared) = self.prepared.get(id) else {
+            return Ok(self.say(ClientError::unknown_statement(id, "mysqld_stmt_fetch")).await?);
+        };
+        let source = prepared.source.clone();
+        let (lease, own) = match std::mem::take(&mut prepared.place) {
+            Place::Own(lease) => (Some(lease), true),
+            Place::Bound => (self.binding.take(), false),
+            Place::Nowhere => (None, false),
+        };
+        let Some(lease) = lease else { return Ok(self.say(ClientError::no_cursor(id)).await?) };
+        let (lease, outcome) = match self.on_own(packet, &source, lease, Shape::Rows).await {
+            Ok(done) => done,
+            Err(failure) => return self.tell::<()>(Err(failure)).await,
+        };
+        let ended = outcome.error.is_some() || outcome.status.is_some_and(|now| has(now, status::LAST_ROW_SENT));
+        let place = match (own, ended) {
+            (true, false) => Place::Own(lease),
+            (true, true) => {
+                lease.release();
+                Place::Nowhere
+            }
+            (false, _) => {
+                if let (false, Some(prepared)) = (ended, self.prepared.get(id)) {
+                    prepared.place = Place::Bound;
+                }
+                self.settle(lease, &NO_NEEDS, &outcome, true).await;
+                return Ok(());
+            }
+        };
+        if let Some(prepared) = self.prepared.get(id) {
+            prepared.place = place;
+        }
+        Ok(())
+    }
+
+    /// Runs a command about a statement on the connection that has it.
+    async fn on_own(
+        &mut self,
+        packet: &mut Packet,
+        source: &Arc<Source>,
+        mut lease: Lease,
+        shape: Shape,
+    ) -> Result<(Lease, Box<super::relay::Outcome>), Failure> {
+        let role = self.role_of(lease.server());
+        set_statement_id(&mut lease, packet, source);
+        let borrowed = Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true };
+        let Attempt::Done((exchange, sent)) = self.send(borrowed, packet, &NO_NEEDS, false).await? else {
+            return Err(Failure::Broken("a cursor's connection cannot be replaced"));
+        };
+        let result_buffer = self.context.config.limits.result_buffer;
+        let manner = Manner { shape, statement_id: None, withhold: &[], result_buffer };
+        match self.receive(exchange, manner, &sent, false).await? {
+            Attempt::Done(done) => Ok(done),
+            Attempt::Again(_) => Err(Failure::Broken("a cursor's connection cannot be replaced")),
+        }
+    }
+}
+
+/// A statement that needs and changes nothing: for commands about statements, which do not run them.
+static NO_NEEDS: std::sync::LazyLock<Arc<Statement>> = std::sync::LazyLock::new(|| {
+    Arc::new(Statement {
+        effect: Effect::Session,
+        reason: crate::sql::Reason::Prepare,
+        needs: Needs::NONE,
+        // COM_STMT_PREPARE counts as a change of state on servers.
+        changes: vec![crate::sql::Change::SystemVariables],
+        tables: Vec::new(),
+        tables_known: true,
+        hint: None,
+        statements: 1,
+        digest: 0,
+        kill: None,
+    })
+});
+
+fn lost_long_data(lost: &BackendLost) -> Failure {
+    ClientError::lost(lost).into()
+}
+
+fn set_statement_id(lease: &mut Lease, packet: &mut Packet, source: &Arc<Source>) {
+    if let Some(on_server) = lease.connection().prepared.get(source) {
+        let at = HEADER + STATEMENT_ID_AT;
+        packet.bytes_mut()[at..at + 4].copy_from_slice(&on_server.id.to_le_bytes());
+    }
+}
+
+/// Gives the command the server's id for the statement; answers a payload of its own where the server must be told the
+/// parameters' types, which the client told another connection.
+fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Result<Option<Vec<u8>>, Failure> {
+    set_statement_id(lease, packet, &executed.source);
+    let Some(on_server) = lease.connection().prepared.get(&executed.source) else {
+        return Err(Failure::Broken("a statement that was just prepared is not"));
+    };
+    let parsed = Execute::parse(packet.payload(), executed.parameters).map_err(|_| ClientError::malformed_packet())?;
+    let Some(types) = &executed.types else { return Ok(None) };
+    let told = on_server.types.as_deref() == Some(&**types);
+    let says_types = parsed.types.is_some();
+    if !told {
+        on_server.types = Some(types.clone());
+    }
+    match parsed.bind_flag_at {
+        Some(at) if !told && !says_types => {
+            if packet.is_partial() || packet.payload().len() + types.len() >= MAX_PAYLOAD {
+                return Err(ClientError::not_supported("a long COM_STMT_EXECUTE without types on a new connection").into());
+            }
+            Ok(Some(with_types(packet.payload(), at, types)))
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,94 @@
+//! What has been learnt of one statement so far.
+
+use crate::sql::change::Change;
+use crate::sql::needs::Needs;
+use crate::sql::reason::Reason;
+use crate::sql::statement::{Effect, Kill};
+
+/// What has been learnt of one statement so far.
+pub(super) struct Facts {
+    pub(super) effect: Effect,
+    pub(super) reason: Reason,
+    pub(super) needs: Needs,
+    pub(super) changes: Vec<Change>,
+    pub(super) tables: Vec<Box<str>>,
+    pub(super) tables_known: bool,
+    pub(super) kill: Option<Kill>,
+    /// A query stands in an expression.
+    pub(super) has_query: bool,
+    /// It changes how the server reads what follows: `sql_mode`, the character set.
+    pub(super) changes_syntax: bool,
+}
+
+impl Facts {
+    pub(super) fn new(effect: Effect, reason: Reason) -> Self {
+        Self {
+            effect,
+            reason,
+            needs: Needs::NONE,
+            changes: Vec::new(),
+            tables: Vec::new(),
+            tables_known: true,
+            kill: None,
+            has_query: false,
+            changes_syntax: false,
+        }
+    }
+
+    /// A read until something speaks against it.
+    pub(super) fn read(reason: Reason) -> Self {
+        Self::new(Effect::Read, reason)
+    }
+
+    /// A setting of session state until something speaks against it.
+    pub(super) fn session(reason: Reason) -> Self {
+        Self::new(Effect::Session, reason)
+    }
+
+    pub(super) fn write(reason: Reason) -> Self {
+        Self::new(Effect::Write, reason)
+    }
+
+    /// For the primary, and then nothing is certain.
+    pub(super) fn unknown(reason: Reason) -> Self {
+        let mut facts = Self::write(reason);
+        facts.forget();
+        facts
+    }
+
+    /// With one change.
+    pub(super) fn changing(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+
+    /// Something speaks against it: for the primary. The first reason stays.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        if self.effect != Effect::Write {
+            self.effect = Effect::Write;
+            self.reason = reason;
+        }
+    }
+
+    /// It may change and use anything.
+    pub(super) fn forget(&mut self) {
+        self.tables_known = false;
+        if self.changes.last() != Some(&Change::Unknown) {
+            self.changes.push(Change::Unknown);
+        }
+    }
+
+    /// It was not understood.
+    pub(super) fn give_up(&mut self, reason: Reason) {
+        self.effect = Effect::Write;
+        self.reason = reason;
+        self.forget();
+    }
+
+    /// Notes a change once, however often it is met in a row.
+    pub(super) fn note(&mut self, change: Change) {
+        if self.changes.last() != Some(&change) {
+            self.changes.push(change);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! From a text to what it does: `mod` splits it into statements, `verb` tells them apart, each kind has its own file,
+//! and `scan` walks through whatever may hold an expression.
+
+mod account;
+mod batch;
+mod change;
+mod definition;
+mod diagnostics;
+mod explain;
+mod facts;
+mod flush;
+mod frame;
+mod kill;
+mod lock;
+mod own;
+mod prepare;
+mod program;
+mod scan;
+mod scan_from;
+mod scan_word;
+mod server_state;
+mod set;
+mod set_value;
+mod show;
+mod transaction;
+mod verb;
+mod xa;
+
+#[cfg(test)]
+mod tests;
+
+pub use server_state::is_server_schema;
+
+use self::batch::Batch;
+use super::cursor::Cursor;
+use super::reason::Reason;
+use super::statement::Statement;
+use super::syntax::{Charset, Syntax};
+
+/// What `text` does when a server reads it under `syntax`.
+///
+/// Takes time linear in the text's length and never panics. Only a text that was understood to its end is called a
+/// read.
+pub fn classify(text: &[u8], syntax: &Syntax) -> Statement {
+    if syntax.charset == Charset::BackslashTrail && !text.is_ascii() {
+        return Batch::refused(Reason::EncodingUnsafe);
+    }
+    let mut cursor = Cursor::new(text, syntax);
+    let mut batch = Batch::default();
+    loop {
+        while cursor.accept_punctuation(b';') {}
+        if cursor.token.is_end() {
+            return batch.finish(cursor);
+        }
+        let rest = &text[cursor.token.start as usize..];
+        let facts = verb::statement(&mut cursor);
+        cursor.skip_statement();
+        batch.add(facts, rest, syntax);
+    }
+}

@@ -1,0 +1,163 @@
+//! What differs from server to server: tables and variables that tell of one server and not of the data.
+
+use crate::sql::needs::Needs;
+
+/// Whether every unqualified table of this default schema tells of one server only, so that nothing read from it may
+/// be spread over servers. The session knows its default schema, the text does not.
+pub fn is_server_schema(schema: &str) -> bool {
+    ["performance_schema", "sys"].iter().any(|name| schema.eq_ignore_ascii_case(name))
+}
+
+/// Whether a table tells of one server only; both names lower-cased.
+pub(super) fn is_server_table(schema: &str, table: &str) -> bool {
+    match schema {
+        "information_schema" => !CATALOG_TABLES.contains(&table),
+        "mysql" => SERVER_TABLES.contains(&table) || table.starts_with("innodb_"),
+        _ => is_server_schema(schema),
+    }
+}
+
+/// The tables of `information_schema` that show what replication carries. All others (`PROCESSLIST`, `INNODB_*`,
+/// `GLOBAL_STATUS`, `PROFILING` ...) show one server.
+const CATALOG_TABLES: [&str; 50] = [
+    "administrable_role_authorizations",
+    "applicable_roles",
+    "character_sets",
+    "check_constraints",
+    "collation_character_set_applicability",
+    "collations",
+    "column_privileges",
+    "column_statistics",
+    "columns",
+    "columns_extensions",
+    "enabled_roles",
+    "engines",
+    "events",
+    "geometry_columns",
+    "json_duality_view_columns",
+    "json_duality_view_links",
+    "json_duality_view_tables",
+    "json_duality_views",
+    "key_column_usage",
+    "key_period_usage",
+    "keywords",
+    "libraries",
+    "parameters",
+    "partitions",
+    "periods",
+    "referential_constraints",
+    "resource_groups",
+    "role_column_grants",
+    "role_routine_grants",
+    "role_table_grants",
+    "routine_libraries",
+    "routines",
+    "schema_privileges",
+    "schemata",
+    "schemata_extensions",
+    "sequences",
+    "spatial_ref_sys",
+    "sql_functions",
+    "st_geometry_columns",
+    "st_spatial_reference_systems",
+    "st_units_of_measure",
+    "statistics",
+    "table_constraints",
+    "table_privileges",
+    "tables",
+    "tables_extensions",
+    "triggers",
+    "user_attributes",
+    "user_privileges",
+    "views",
+];
+
+/// The tables of `mysql` that each server writes for itself.
+const SERVER_TABLES: [&str; 12] = [
+    "column_stats",
+    "general_log",
+    "gtid_executed",
+    "gtid_slave_pos",
+    "index_stats",
+    "server_cost",
+    "engine_cost",
+    "slave_master_info",
+    "slave_relay_log_info",
+    "slave_worker_info",
+    "slow_log",
+    "table_stats",
+];
+
+/// What reading a system variable means.
+pub(super) enum Variable {
+    /// The session's own, or the same wherever it is asked, or asked to learn which server answers.
+    Alike,
+    /// It differs from server to server.
+    Server,
+    /// It is the session's, but lives where an earlier statement ran.
+    Needs(Needs),
+}
+
+/// What reading `@@name` means; `is_global` if it is written `@@global.name`.
+pub(super) fn variable(name: &str, is_global: bool) -> Variable {
+    let is = |known: &&str| name.eq_ignore_ascii_case(known);
+    if let Some((_, needs)) = FOLLOW_UPS.iter().find(|(known, _)| is(known)) {
+        return Variable::Needs(*needs);
+    }
+    let starts =
+        |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if WHICH_SERVER.iter().any(is) {
+        Variable::Alike
+    } else if is_global
+        || SERVER_VARIABLES.iter().any(is)
+        || SERVER_PREFIXES.iter().any(starts)
+    {
+        Variable::Server
+    } else {
+        Variable::Alike
+    }
+}
+
+/// Whether a part of `text` is the name of a variable that differs from server to server, or begins one.
+pub(super) fn mentions_server_variable(text: &[u8]) -> bool {
+    let mentions =
+        |name: &&str| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
+    SERVER_VARIABLES.iter().any(mentions) || SERVER_PREFIXES.iter().any(mentions)
+}
+
+const FOLLOW_UPS: [(&str, Needs); 5] = [
+    ("warning_count", Needs::DIAGNOSTICS),
+    ("error_count", Needs::DIAGNOSTICS),
+    ("last_insert_id", Needs::LAST_INSERT_ID),
+    ("identity", Needs::LAST_INSERT_ID),
+    ("insert_id", Needs::LAST_INSERT_ID),
+];
+
+/// Asked so that people see which server answered: a replica may.
+const WHICH_SERVER: [&str; 5] = ["hostname", "port", "report_host", "server_id", "server_uuid"];
+
+const SERVER_VARIABLES: [&str; 8] = [
+    "innodb_read_only",
+    "last_gtid",
+    "log_bin",
+    "offline_mode",
+    "pseudo_slave_mode",
+    "pseudo_replica_mode",
+    "read_only",
+    "super_read_only",
+];
+
+const SERVER_PREFIXES: [&str; 12] = [
+    "binlog_gtid",
+    "group_replication_",
+    "gtid_",
+    "log_bin_",
+    "log_slave_",
+    "log_replica_",
+    "relay_log",
+    "replica_",
+    "replicate_",
+    "rpl_",
+    "slave_",
+    "wsrep_",
+];

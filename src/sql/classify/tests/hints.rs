@@ -1,0 +1,30 @@
+//! Hints reach the statement, and move nothing by themselves.
+
+use super::*;
+
+#[test]
+fn the_first_hint_wins() {
+    for (text, hint) in [
+        ("/* dauphin:primary */ select 1", Some(Hint::Primary)),
+        ("select /* dauphin:replica */ 1", Some(Hint::Replica)),
+        ("select 1 /* dauphin:server=db2 */", Some(Hint::Server("db2".into()))),
+        ("select 1 -- maxscale route to master", Some(Hint::Primary)),
+        ("select 1 # maxscale route to slave", Some(Hint::Replica)),
+        ("/*FORCE_SLAVE*/ select 1", Some(Hint::Replica)),
+        ("select /*FORCE_SLAVE*/ 1", None),
+        ("select /*master*/ 1", Some(Hint::Primary)),
+        ("/* x */ /* dauphin:replica */ select 1 /* dauphin:primary */", Some(Hint::Replica)),
+        ("select '/* dauphin:primary */'", None),
+        ("select 1 /*! dauphin */", None),
+        ("select /*+ dauphin:primary */ 1", None),
+        ("select 1", None),
+    ] {
+        assert_eq!(mysql(text).hint, hint, "{text}");
+    }
+}
+
+#[test]
+fn a_replica_hint_makes_no_read_of_a_write() {
+    let statement = mysql("/* dauphin:replica */ delete from t");
+    assert_eq!((statement.effect, statement.hint), (Effect::Write, Some(Hint::Replica)));
+}

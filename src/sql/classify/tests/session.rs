@@ -1,0 +1,256 @@
+//! What statements change in a session.
+
+use super::*;
+use std::time::Duration;
+
+fn check(text: &str, effect: &Effect, reason: Reason, changes: &[Change]) {
+    let statement = mysql(text);
+    let said = (&statement.effect, statement.reason, &statement.changes[..]);
+    assert_eq!(said, (effect, reason, changes), "{text}");
+}
+
+fn changes(text: &str, syntax: &Syntax) -> Vec<Change> {
+    classify(text.as_bytes(), syntax).changes
+}
+
+#[test]
+fn user_variables_have_their_literals() {
+    for (text, expected) in [
+        ("set @a = 1", vec![variable("a", Some("1"))]),
+        ("set @A := -1.5e3", vec![variable("a", Some("-1.5e3"))]),
+        ("set @`a b` = 'x''y'", vec![variable("a b", Some("'x''y'"))]),
+        ("set @'A' = _utf8mb4 'x'", vec![variable("a", Some("_utf8mb4'x'"))]),
+        ("set @a.b = x'00'", vec![variable("a.b", Some("x'00'"))]),
+        ("set @a = \"it's\"", vec![variable("a", Some("'it''s'"))]),
+        (
+            "set @a = NULL, @b = true, @c = 0x1F",
+            vec![variable("a", Some("NULL")), variable("b", Some("true")), variable("c", Some("0x1F"))],
+        ),
+        ("set @a = 'a\\'b'", vec![variable("a", None)]),
+        ("set @a = 1 + 1", vec![variable("a", None)]),
+        ("set @a = 'x' 'y'", vec![variable("a", None)]),
+        ("set @a = 'x' collate utf8mb4_bin", vec![variable("a", None)]),
+        ("set @a = uuid(), @b = (1)", vec![variable("a", None), variable("b", None)]),
+        ("set @a = @b", vec![variable("a", None)]),
+        ("set @a = /*! 5 */", vec![variable("a", Some("5"))]),
+        ("/*!40101 set @a = 1 */", vec![variable("a", Some("1"))]),
+    ] {
+        check(text, &Effect::Session, Reason::Set, &expected);
+    }
+    assert_eq!(mysql("set @a = @b").needs, Needs::USER_VARIABLES);
+    assert_eq!(mysql("set @a = 1").needs, Needs::NONE);
+}
+
+#[test]
+fn a_set_of_session_state_is_told_from_one_that_is_more() {
+    for (text, expected) in [
+        ("set autocommit = 0", vec![Change::SystemVariables]),
+        ("SET @@autocommit=0, sql_mode='ANSI'", vec![Change::SystemVariables]),
+        ("set session sql_mode = concat(@@sql_mode, ',ansi')", vec![Change::SystemVariables]),
+        ("set @@session.time_zone := '+00:00'", vec![Change::SystemVariables]),
+        ("set local max_execution_time = default", vec![Change::SystemVariables]),
+        ("set names utf8mb4 collate utf8mb4_bin", vec![Change::SystemVariables]),
+        ("set character set utf8mb4", vec![Change::SystemVariables]),
+        ("set charset 'utf8mb4'", vec![Change::SystemVariables]),
+        ("set @a = 1, names utf8mb4, sql_mode = ''", vec![variable("a", Some("1")), Change::SystemVariables]),
+        ("set transaction isolation level read committed", vec![Change::TransactionOnce]),
+        ("set session transaction read only", vec![Change::SystemVariables]),
+        ("set @@transaction_isolation = 'serializable'", vec![Change::TransactionOnce]),
+        ("set transaction_isolation = 'serializable'", vec![Change::SystemVariables]),
+        ("set @@session.transaction_isolation = 'serializable'", vec![Change::SystemVariables]),
+        ("set last_insert_id = 5", vec![Change::LastInsertId, Change::SystemVariables]),
+        ("set insert_id = 5", vec![Change::LastInsertId, Change::SystemVariables]),
+        ("set timestamp = 1", vec![Change::SystemVariables]),
+    ] {
+        check(text, &Effect::Session, Reason::Set, &expected);
+    }
+    check("set role none", &Effect::Session, Reason::SetRole, &[Change::Role]);
+    check("set role 'a'@'%', b", &Effect::Session, Reason::SetRole, &[Change::Role]);
+    check("use db", &Effect::Session, Reason::Use, &[Change::Schema("db".into())]);
+    check("use `My``Db`;", &Effect::Session, Reason::Use, &[Change::Schema("My`Db".into())]);
+    for (text, reason, expected) in [
+        ("set global a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
+        ("set @@global.a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
+        ("set persist a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
+        ("set @@persist_only.a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
+        ("set global transaction read only", Reason::SetGlobal, vec![Change::GlobalState]),
+        (
+            "set @a = 1, global b = 2, session c = 3",
+            Reason::SetGlobal,
+            vec![variable("a", Some("1")), Change::GlobalState, Change::SystemVariables],
+        ),
+        ("set @a = (select max(id) from t)", Reason::SetFromQuery, vec![variable("a", None)]),
+        ("set sql_mode = (select a from t)", Reason::SetFromQuery, vec![Change::SystemVariables]),
+        ("set @a = f(1)", Reason::StoredFunction, vec![Change::StoredCode, variable("a", None)]),
+        ("set @a = get_lock('x', 1)", Reason::LockFunction, vec![Change::NamedLock, variable("a", None)]),
+        (
+            "set @a = last_insert_id(5)",
+            Reason::SetsLastInsertId,
+            vec![Change::LastInsertId, variable("a", None)],
+        ),
+        ("set @a = (@b := 1)", Reason::Assignment, vec![variable("b", None), variable("a", None)]),
+        ("set @a", Reason::Unparsed, vec![Change::Unknown]),
+        ("set a", Reason::Unparsed, vec![Change::Unknown]),
+        ("set", Reason::Unparsed, vec![Change::Unknown]),
+        ("use", Reason::Unparsed, vec![Change::Unknown]),
+    ] {
+        check(text, &Effect::Write, reason, &expected);
+    }
+}
+
+#[test]
+fn transactions_begin_and_end() {
+    let begin = |access, consistent_snapshot| Effect::Begin { access, consistent_snapshot };
+    for (text, effect) in [
+        ("begin", begin(Access::Unspecified, false)),
+        ("BEGIN WORK;", begin(Access::Unspecified, false)),
+        ("start transaction", begin(Access::Unspecified, false)),
+        ("start /*! transaction */ read only", begin(Access::ReadOnly, false)),
+        ("start transaction read write", begin(Access::ReadWrite, false)),
+        ("start transaction with consistent snapshot", begin(Access::Unspecified, true)),
+        ("start transaction with consistent snapshot, read only", begin(Access::ReadOnly, true)),
+        ("start transaction read only, with consistent snapshot", begin(Access::ReadOnly, true)),
+    ] {
+        check(text, &effect, Reason::Begin, &[]);
+    }
+    let end = |end, chain, release| Effect::End { end, chain, release };
+    for (text, effect) in [
+        ("commit", end(End::Commit, false, false)),
+        ("commit work", end(End::Commit, false, false)),
+        ("rollback", end(End::Rollback, false, false)),
+        ("commit and chain", end(End::Commit, true, false)),
+        ("rollback and no chain release", end(End::Rollback, false, true)),
+        ("commit and chain no release", end(End::Commit, true, false)),
+        ("commit release", end(End::Commit, false, true)),
+    ] {
+        check(text, &effect, Reason::End, &[]);
+    }
+    for text in ["start transaction nonsense", "begin 1", "commit 2"] {
+        check(text, &Effect::Write, Reason::Unparsed, &[Change::Unknown]);
+    }
+}
+
+#[test]
+fn what_stays_with_a_connection_is_told() {
+    let temporary = |name: &str| vec![Change::CreateTemporaryTable(name.into())];
+    let dropped = |names: &[&str], temporary_only| {
+        let names = names.iter().map(|name| (*name).into()).collect();
+        vec![Change::DropTables { names, temporary_only }]
+    };
+    for (text, expected) in [
+        ("create temporary table T (a int)", temporary("t")),
+        ("create temporary table if not exists db.`T` like u", temporary("t")),
+        ("create temporary table t as select @a", temporary("t")),
+        ("create /*! temporary */ table t (a int)", temporary("t")),
+        ("create or replace temporary table t (a int)", temporary("t")),
+        ("create table t (a int)", vec![]),
+        ("drop temporary table if exists a, b.c", dropped(&["a", "c"], true)),
+        ("drop tables A, `b`", dropped(&["a", "b"], false)),
+        (
+            "rename table a to b, db.c to db.d",
+            vec![Change::RenameTables(vec![("a".into(), "b".into()), ("c".into(), "d".into())])],
+        ),
+        ("alter table a rename b", vec![Change::RenameTables(vec![("a".into(), "b".into())])]),
+        (
+            "alter table a add x int, rename to db.b",
+            vec![Change::RenameTables(vec![("a".into(), "b".into())])],
+        ),
+        ("alter table a rename column x to y, rename index i to j", vec![]),
+        ("lock tables a read, b write", vec![Change::LockTables]),
+        ("unlock tables", vec![Change::UnlockTables]),
+        ("lock instance for backup", vec![Change::LockInstance]),
+        ("unlock instance", vec![Change::UnlockInstance]),
+        ("flush tables with read lock", vec![Change::GlobalReadLock]),
+        ("flush local tables with read lock", vec![Change::GlobalReadLock]),
+        ("flush tables a, b with read lock", vec![Change::LockTables]),
+        ("flush table a for export", vec![Change::LockTables]),
+        ("flush tables", vec![]),
+        ("select get_lock('a', 1)", vec![Change::NamedLock]),
+        ("insert into t values (get_lock('a', 1))", vec![Change::NamedLock]),
+        ("do release_lock('a')", vec![Change::ReleaseNamedLock]),
+        ("select release_all_locks()", vec![Change::ReleaseAllNamedLocks]),
+        ("handler t open", vec![Change::HandlerOpen("t".into())]),
+        ("handler db.t open as H", vec![Change::HandlerOpen("h".into())]),
+        ("handler h close", vec![Change::HandlerClose("h".into())]),
+        ("handler h read next", vec![]),
+        ("xa begin 'x'", vec![Change::Xa(XaStep::Start)]),
+        ("xa end 'x'", vec![Change::Xa(XaStep::End)]),
+        ("xa prepare 'x'", vec![Change::Xa(XaStep::Prepare)]),
+        ("xa commit 'x' one phase", vec![Change::Xa(XaStep::Finish)]),
+        ("xa rollback 'x'", vec![Change::Xa(XaStep::Finish)]),
+        ("insert into t (a, b) values (1, 2)", vec![]),
+        ("insert into t values (last_insert_id(5))", vec![Change::LastInsertId]),
+        ("update t set a = last_insert_id(a + 1)", vec![Change::LastInsertId]),
+        ("update t set a = f(1)", vec![Change::StoredCode]),
+        ("update t set a = (@v := a + 1)", vec![variable("v", None)]),
+        ("select 1, 2 into @a, @B", vec![variable("a", None), variable("b", None)]),
+        ("load data infile 'x' into table t (a, @b)", vec![variable("b", None)]),
+        ("call p(1, @a)", vec![Change::Unknown, variable("a", None)]),
+        ("execute s", vec![Change::Unknown]),
+    ] {
+        assert_eq!(changes(text, &MYSQL), expected, "{text}");
+    }
+}
+
+#[test]
+fn prepared_texts_have_names() {
+    let prepare = [Change::TextPrepare("s".into())];
+    check("prepare S from 'select 1'", &Effect::Session, Reason::Prepare, &prepare);
+    check("prepare `s` from @a", &Effect::Write, Reason::PrepareHidden, &prepare);
+    let deallocate = [Change::TextDeallocate("s".into())];
+    check("deallocate prepare s", &Effect::Session, Reason::Deallocate, &deallocate);
+    check("drop prepare s", &Effect::Session, Reason::Deallocate, &deallocate);
+    assert_eq!(mysql("execute s using @a").needs, Needs::TEXT_PREPARED | Needs::USER_VARIABLES);
+    assert_eq!(mysql("execute s").needs, Needs::TEXT_PREPARED);
+}
+
+#[test]
+fn diagnostics_are_read_into_variables() {
+    let statement = mysql("get diagnostics condition 1 @a = message_text, @b = mysql_errno");
+    assert_eq!(statement.effect, Effect::Session);
+    assert_eq!(statement.needs, Needs::DIAGNOSTICS);
+    assert_eq!(statement.changes, [variable("a", None), variable("b", None)]);
+}
+
+#[test]
+fn kill_names_its_thread() {
+    let kill = |query_only, id| Some(Kill { query_only, id });
+    for (text, expected) in [
+        ("kill 5", kill(false, 5)),
+        ("kill connection 5;", kill(false, 5)),
+        ("KILL QUERY 77", kill(true, 77)),
+        ("kill hard query 77", kill(true, 77)),
+        ("kill query id 77", None),
+        ("kill user a", None),
+        ("kill @a", None),
+        ("kill 5 + 5", None),
+        ("kill 99999999999999999999999", None),
+    ] {
+        assert_eq!(mysql(text).kill, expected, "{text}");
+    }
+}
+
+#[test]
+fn own_statements_are_not_for_servers() {
+    let own = |statement| Effect::Own(statement);
+    let router = |setting| Effect::Own(OwnStatement::RouterSet(setting));
+    for (text, effect) in [
+        ("explain route select 1", own(OwnStatement::ExplainRoute { offset: 14 })),
+        ("EXPLAIN  ROUTE /* x */ (select 1); delete from t", own(OwnStatement::ExplainRoute { offset: 23 })),
+        ("show last route", own(OwnStatement::LastRoute)),
+        ("router set access_mode = 'read_only'", router(Setting::AccessMode(Some(Access::ReadOnly)))),
+        ("router set access_mode='read_write'", router(Setting::AccessMode(Some(Access::ReadWrite)))),
+        ("router set access_mode = 'auto'", router(Setting::AccessMode(None))),
+        ("ROUTER SET wait_for_my_writes=0", router(Setting::WaitForMyWrites(false))),
+        ("router set wait_for_my_writes_timeout = 3", {
+            router(Setting::WaitForMyWritesTimeout(Duration::from_secs(3)))
+        }),
+        ("router set trace=1", router(Setting::Trace(true))),
+        ("router set access_mode = 'x'", router(Setting::Wrong("x".into()))),
+        ("router set nonsense = 1", router(Setting::Wrong("nonsense".into()))),
+    ] {
+        check(text, &effect, Reason::Own, &[]);
+    }
+    assert!(mysql("explain route").is_read());
+    assert!(!mysql("router").is_read());
+}

@@ -1,0 +1,139 @@
+//! What a text does, as far as routing and the session care.
+
+use std::time::Duration;
+
+use super::change::Change;
+use super::needs::Needs;
+use super::reason::Reason;
+
+/// What a text does, as far as routing and the session care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Where it may run.
+    pub effect: Effect,
+    /// Why.
+    pub reason: Reason,
+    /// What it depends on that lives in a connection.
+    pub needs: Needs,
+    /// What it changes in its connection's state, in order.
+    pub changes: Vec<Change>,
+    /// The lower-cased unqualified names of all tables it names, and perhaps some names more.
+    pub tables: Vec<Box<str>>,
+    /// Whether `tables` is complete; if not, it may use any table.
+    pub tables_known: bool,
+    /// What its author wished in a comment; the first hint wins.
+    pub hint: Option<Hint>,
+    /// How many statements the text holds.
+    pub statements: u32,
+    /// A hash of the text without its literals, comments and spacing; the same in every process.
+    pub digest: u64,
+    /// The thread to kill, if it is a KILL with a number.
+    pub kill: Option<Kill>,
+}
+
+impl Statement {
+    /// Whether a replica may run it.
+    pub fn is_read(&self) -> bool {
+        self.effect == Effect::Read
+    }
+}
+
+/// What a text does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Only reads what all servers have alike: safe on a replica.
+    Read,
+    /// Only sets the session's own state: see [`Statement::changes`].
+    Session,
+    /// Anything for the primary: see [`Statement::reason`].
+    Write,
+    /// Opens a transaction.
+    Begin {
+        /// What it says of reading and writing.
+        access: Access,
+        /// `WITH CONSISTENT SNAPSHOT`: the snapshot is taken now, so it cannot be put off.
+        consistent_snapshot: bool,
+    },
+    /// Ends a transaction.
+    End {
+        /// How.
+        end: End,
+        /// `AND CHAIN`: the next one opens at once.
+        chain: bool,
+        /// `RELEASE`: the server closes the connection.
+        release: bool,
+    },
+    /// dauphin answers it itself.
+    Own(OwnStatement),
+}
+
+/// What START TRANSACTION says of reading and writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `READ WRITE`.
+    ReadWrite,
+    /// `READ ONLY`.
+    ReadOnly,
+    /// Nothing: the session's `transaction_read_only` holds.
+    Unspecified,
+}
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `COMMIT`.
+    Commit,
+    /// `ROLLBACK`.
+    Rollback,
+}
+
+/// A statement that dauphin answers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnStatement {
+    /// `EXPLAIN ROUTE statement`: where would it go, and why?
+    ExplainRoute {
+        /// Where the inner statement begins in the text.
+        offset: usize,
+    },
+    /// `SHOW LAST ROUTE`: where did the last statement go, and why?
+    LastRoute,
+    /// `ROUTER SET name = value`.
+    RouterSet(Setting),
+}
+
+/// What `ROUTER SET` sets for its session (MySQL Router's syntax).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// `access_mode`: `None` for `auto`.
+    AccessMode(Option<Access>),
+    /// `wait_for_my_writes`.
+    WaitForMyWrites(bool),
+    /// `wait_for_my_writes_timeout`.
+    WaitForMyWritesTimeout(Duration),
+    /// `trace`.
+    Trace(bool),
+    /// A name or a value that is not known: the text of what was wrong.
+    Wrong(Box<str>),
+}
+
+/// What the author of a statement wishes, said in a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// To the primary.
+    Primary,
+    /// To a replica.
+    Replica,
+    /// To the server of this name.
+    Server(Box<str>),
+    /// To a replica that is at most this far behind.
+    MaxLag(Duration),
+}
+
+/// Which thread a KILL means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kill {
+    /// Whether only the running statement is to end, not the connection.
+    pub query_only: bool,
+    /// The connection's id as the client knows it.
+    pub id: u64,
+}
