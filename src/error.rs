@@ -81,6 +81,11 @@ impl ClientError {
         Self::new(1461, "42000", message)
     }
 
+    /// 1792 ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+    pub fn read_only_transaction() -> Self {
+        Self::new(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
+    }
+
     /// 1835 ER_MALFORMED_PACKET
     pub fn malformed_packet() -> Self {
         Self::new(1835, "HY000", "Malformed communication packet.")

@@ -8,6 +8,8 @@ use dauphin_proto::{
     reply::{self, Dialect, status},
 };
 
+use tokio::io::AsyncReadExt;
+
 use crate::{
     error::Answer,
     net::{Buffer, Stream},
@@ -160,6 +162,22 @@ impl Client {
     /// A client whose connection is of no use any more.
     pub(super) fn closed(max_command: usize) -> Self {
         Self::new(Stream::Pipe(tokio::io::duplex(1).0), max_command)
+    }
+
+    /// The first packet of all, and not a byte more: after a request for TLS the next bytes are TLS's.
+    ///
+    /// # Errors
+    /// The connection broke or ended, or the packet is larger than `limit` bytes.
+    pub async fn first_packet(&mut self, limit: usize) -> io::Result<(Vec<u8>, u8)> {
+        let mut head = [0; HEADER];
+        self.stream.read_exact(&mut head).await?;
+        let header = Header::peek(&head).expect("a header is four bytes");
+        if header.length > limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a login packet is larger than its limit"));
+        }
+        let mut payload = vec![0; header.length];
+        self.stream.read_exact(&mut payload).await?;
+        Ok((payload, header.sequence))
     }
 
     /// One whole packet outside the command phase: its payload and its number.

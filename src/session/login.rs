@@ -99,19 +99,14 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
 const DEFAULT_COLLATION: u8 = 45;
 
 async fn read_login(mut client: Client, context: &Context) -> Result<(Client, Login, u8), (Client, LoginError)> {
-    let (mut payload, mut sequence) = match client.packet(LOGIN_LIMIT).await {
+    let (mut payload, mut sequence) = match client.first_packet(LOGIN_LIMIT).await {
         Ok(packet) => packet,
         Err(error) => return Err((client, error.into())),
     };
     if payload.len() == SSL_REQUEST
         && let Some(acceptor) = context.acceptor.as_ref().filter(|_| !client.stream.is_private())
     {
-        let Client { stream, input, max_command, .. } = client;
-        if !input.is_empty() {
-            // Bytes behind the request, before TLS: somebody on the path may have put them there.
-            let refused = refuse(ClientError::bad_handshake(), sequence);
-            return Err((Client::new(stream, max_command), refused));
-        }
+        let Client { stream, max_command, .. } = client;
         let stream = match stream.accept_tls(acceptor).await {
             Ok(stream) => stream,
             Err(error) => return Err((Client::closed(max_command), error.into())),

@@ -73,11 +73,6 @@ impl PreparedStatements {
         self.by_id.len()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// Cursors and long data on the bound connection are gone with it.
     pub fn binding_ended(&mut self) {
         for statement in self.by_id.values_mut() {

@@ -59,7 +59,7 @@ pub enum Relayed {
     /// The client has the whole response.
     Whole(Lease, Box<Outcome>),
     /// The first packet was an error that was to be withheld: the client has got nothing.
-    Withheld(Lease, u16),
+    Withheld(Lease),
 }
 
 /// Why forwarding failed.
@@ -121,9 +121,9 @@ pub async fn relay(
         match relay.pass_on(&mut exchange, client).await? {
             Passed::On => {}
             Passed::FileWanted => relay.forward_file(&mut exchange, client).await?,
-            Passed::Withheld(code) => {
+            Passed::Withheld => {
                 let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
-                return Ok(Relayed::Withheld(lease, code));
+                return Ok(Relayed::Withheld(lease));
             }
         }
         exchange.widen(relay.manner.result_buffer);
@@ -136,7 +136,7 @@ pub async fn relay(
 enum Passed {
     On,
     FileWanted,
-    Withheld(u16),
+    Withheld,
 }
 
 struct Relay<'a> {
@@ -176,9 +176,8 @@ impl Relay<'_> {
                 Part::Packet { length, kind } => {
                     let packet = &mut buffer[at..at + length];
                     if kind == Kind::Err && !self.delivered && at == 0 && self.is_withheld(packet) {
-                        let code = self.outcome.error.take().unwrap_or_default();
                         exchange.advance(length);
-                        return Ok(Passed::Withheld(code));
+                        return Ok(Passed::Withheld);
                     }
                     let before = at;
                     match self.look_into(packet, kind) {
@@ -227,10 +226,8 @@ impl Relay<'_> {
         packet::put_with(&mut self.rewritten, sequence, |out| reply::put_eof(out, 0, now));
     }
 
-    fn is_withheld(&mut self, packet: &[u8]) -> bool {
-        let code = reply::Err::parse(&packet[HEADER..]).map(|error| error.code).unwrap_or_default();
-        self.outcome.error = Some(code);
-        self.manner.withhold.contains(&code)
+    fn is_withheld(&self, packet: &[u8]) -> bool {
+        reply::Err::parse(&packet[HEADER..]).is_ok_and(|error| self.manner.withhold.contains(&error.code))
     }
 
     /// Takes in what a packet says; answers what the client gets in its place, if that differs.

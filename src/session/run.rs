@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use dauphin_proto::response::Shape;
+use dauphin_proto::{reply::status, response::Shape};
 
 use super::{
     Session, SessionError,
@@ -30,6 +30,9 @@ use crate::{
 
 /// Errors by which a read-only server refuses a write; MySQL's 1290 and 1792, and 1836 while it is in read-only mode.
 const READ_ONLY_SERVER: [u16; 3] = [1290, 1792, 1836];
+
+/// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
+const SERVER_IS_READ_ONLY: u16 = 1290;
 
 /// How often a statement is tried anew before its last error is told, whatever the number of servers.
 const MOST_ATTEMPTS: usize = 16;
@@ -325,7 +328,7 @@ impl Session {
         let manner = Manner {
             shape,
             statement_id: None,
-            withhold: withhold(statement, &borrowed),
+            withhold: self.withhold(statement, &borrowed),
             result_buffer: self.context.config.limits.result_buffer,
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
@@ -436,7 +439,11 @@ impl Session {
         self.registered.entry.ends();
         match relayed {
             Ok(Relayed::Whole(lease, outcome)) => Ok(Attempt::Done((lease, outcome))),
-            Ok(Relayed::Withheld(lease, _)) => {
+            Ok(Relayed::Withheld(lease)) if sent.bound => {
+                self.return_unused(lease, true);
+                Err(ClientError::read_only_transaction().into())
+            }
+            Ok(Relayed::Withheld(lease)) => {
                 lease.release();
                 Ok(Attempt::Again(Again::OnPrimary(Reason::RefusedByReplica)))
             }
@@ -450,6 +457,19 @@ impl Session {
                 // Between packets the client can be told; inside one only the end of the connection says it.
                 if matches!(lost, BackendLost::MidResponse(_)) { Err(Failure::Fatal(error, sequence)) } else { Err(Failure::Broken("server lost in the middle of a response")) }
             }
+        }
+    }
+
+    /// Errors of a replica's that are not for the client: a read that is none after all goes to the primary, and in a
+    /// read-only transaction the primary would name the transaction, not the server, as the reason.
+    pub(super) fn withhold(&self, statement: &Statement, sent: &Sent) -> &'static [u16] {
+        if sent.role == Role::Primary {
+            return &[];
+        }
+        match (sent.bound, statement.effect == Effect::Read && statement.statements == 1) {
+            (false, true) => &READ_ONLY_SERVER,
+            (true, _) if relay::has(self.status, status::IN_TRANS_READONLY) => &[SERVER_IS_READ_ONLY],
+            _ => &[],
         }
     }
 
@@ -490,10 +510,4 @@ pub(super) struct Sent {
 /// Whether running it twice is as good as once.
 pub(super) fn repeatable(statement: &Statement, borrowed: &Borrowed) -> bool {
     !borrowed.bound && matches!(statement.effect, Effect::Read)
-}
-
-/// Errors of a replica's that only say that the statement is no read after all.
-pub(super) fn withhold(statement: &Statement, sent: &Sent) -> &'static [u16] {
-    let offloaded = sent.role == Role::Replica && !sent.bound && statement.effect == Effect::Read;
-    if offloaded && statement.statements == 1 { &READ_ONLY_SERVER } else { &[] }
 }

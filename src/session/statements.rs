@@ -19,7 +19,7 @@ use super::{
     prepared::{Place, PreparedStatement},
     relay::{Manner, has},
     route::{LONG, Role},
-    run::{Again, Attempt, Attempts, Borrowed, Failure, repeatable, withhold},
+    run::{Again, Attempt, Attempts, Borrowed, Failure, repeatable},
 };
 use crate::{
     backend::{BackendLost, Lease, State, prepared::Source},
@@ -171,7 +171,7 @@ impl Session {
         let manner = Manner {
             shape: Shape::Query,
             statement_id: None,
-            withhold: withhold(&executed.statement, &sent),
+            withhold: self.withhold(&executed.statement, &sent),
             result_buffer: self.context.config.limits.result_buffer,
         };
         match self.receive(exchange, manner, &sent, may_repeat).await? {
@@ -276,7 +276,7 @@ impl Session {
     }
 
     /// Puts back a connection on which nothing of the session was changed.
-    fn return_unused(&mut self, lease: Lease, bound: bool) {
+    pub(super) fn return_unused(&mut self, lease: Lease, bound: bool) {
         if !bound {
             return lease.release();
         }

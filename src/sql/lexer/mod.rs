@@ -63,7 +63,6 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token; `Kind::End` for ever once the text is used up.
-    #[inline(always)]
     pub(super) fn next(&mut self) -> Token {
         let before = self.at;
         self.skip_space();
