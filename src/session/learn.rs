@@ -94,14 +94,16 @@ pub struct Reported {
     pub last_write: Option<LastWrite>,
     /// Variables that cannot be set again elsewhere to the same effect.
     pub not_carried: Vec<String>,
-    /// The connection's character set was named but not its collation, which has changed with it.
-    pub collation_unknown: bool,
+    /// The variables that were named.
+    pub variables: Vec<Box<str>>,
     /// The client has changed what its connection reports.
     pub tracking_lost: bool,
 }
 
 /// Variables that follow others, or say what happened rather than what was set: nothing to carry.
-const FOLLOWING: [&str; 6] = [
+const FOLLOWING: [&str; 8] = [
+    "last_insert_id",
+    "identity",
     "character_set_database",
     "collation_database",
     "last_gtid",
@@ -121,6 +123,16 @@ const NOT_CARRIED: [&str; 8] = [
     "gtid_seq_no",
     "skip_replication",
 ];
+
+/// Whether a variable acts once, or has a value that is not the one to set, so that only its own connection has it.
+pub fn is_not_carried(name: &str) -> bool {
+    NOT_CARRIED.contains(&name)
+}
+
+/// Whether there is nothing to carry: it follows others, or dauphin keeps it apart.
+pub fn is_following(name: &str) -> bool {
+    FOLLOWING.contains(&name) || name.starts_with("session_track_")
+}
 
 impl Reported {
     /// Takes a block into `state` and `tracks`.
@@ -165,13 +177,10 @@ impl Reported {
             self.tracking_lost = true;
             return;
         }
-        // SET NAMES ... COLLATE reports the character set only.
-        match name {
-            "character_set_connection" => self.collation_unknown = true,
-            "collation_connection" => self.collation_unknown = false,
-            _ => {}
-        }
-        if NOT_CARRIED.contains(&name) {
+        self.variables.push(name.into());
+        if flavour == Flavour::MariaDb && (name == "autocommit" || name == "timestamp") {
+            // Said of other variables too, or with an old value: whoever set it by name is asked.
+        } else if NOT_CARRIED.contains(&name) {
             self.not_carried.push(name.to_owned());
         } else if !FOLLOWING.contains(&name) && state.variable(name) != Some(value) {
             State::change(state, |state| {

@@ -42,6 +42,7 @@ fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {
         reason,
         needs: Needs::NONE,
         changes,
+        variables: Vec::new(),
         tables: Vec::new(),
         tables_known: false,
         hint: None,

@@ -188,7 +188,7 @@ impl Session {
                 _ => None,
             },
             previous: self.lingering.as_ref().map_or(Needs::NONE, |lingering| lingering.keeps),
-            autocommit: self.state.autocommit(),
+            autocommit: self.state.autocommit() && relay::has(self.status, status::AUTOCOMMIT),
             serializable: self.is_serializable(),
             read_only: self.is_read_only(),
             access_mode: self.wishes.access_mode,

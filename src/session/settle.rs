@@ -6,19 +6,22 @@ use tokio::time::Instant;
 use super::{
     Session,
     binding::Binding,
+    learn,
     lingering::{InsertId, Lingering},
     relay::{Outcome, has},
 };
 use crate::{
     backend::{Lease, State},
     sql::{Change, Effect, Needs, Reason, Statement},
+    topology::Flavour,
 };
 
 impl Session {
     /// Takes in what a statement has done on `lease`, and keeps, binds or gives back the connection.
     pub(super) async fn settle(&mut self, mut lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {
-        if outcome.reported.collation_unknown {
-            let Some(asked) = self.learn_collation(lease).await else { return self.lose_binding(was_bound) };
+        let unreported = self.unreported(statement, outcome);
+        if !unreported.is_empty() {
+            let Some(asked) = self.ask_for(lease, &unreported).await else { return self.lose_binding(was_bound) };
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
@@ -40,14 +43,47 @@ impl Session {
         self.place(lease, statement, outcome, was_bound).await;
     }
 
-    /// Asks for the collation that came with a new character set; `None` if the connection is lost.
-    async fn learn_collation(&mut self, lease: Lease) -> Option<Lease> {
+    /// The variables that a successful statement has set and whose values the server did not report, or, on MariaDB,
+    /// did not report reliably: it says `autocommit` for other switches and the old value of some.
+    fn unreported<'s>(&mut self, statement: &'s Statement, outcome: &Outcome) -> Vec<&'s str> {
+        if outcome.error.is_some() && statement.statements == 1 {
+            return Vec::new();
+        }
+        let mut names = Vec::new();
+        for name in &statement.variables {
+            let known = self.flavour() == Flavour::MySql && outcome.reported.variables.contains(name);
+            if known || names.contains(&&**name) {
+                continue;
+            }
+            match self.flavour() {
+                // Unreported, it was set back to the clock.
+                Flavour::MySql if **name == *"timestamp" => {
+                    State::change(&mut self.state, |state| drop(state.variables.remove(name)));
+                }
+                Flavour::MariaDb if **name == *"timestamp" => self.pins.variable(name),
+                _ if learn::is_not_carried(name) => self.pins.variable(name),
+                _ if learn::is_following(name) => {}
+                _ => names.push(&**name),
+            }
+        }
+        names
+    }
+
+    /// Asks the connection for the variables' values; `None` if it is lost.
+    async fn ask_for(&mut self, lease: Lease, names: &[&str]) -> Option<Lease> {
+        let columns: Vec<_> = names.iter().map(|name| format!("@@SESSION.`{name}`")).collect();
         let mut bytes = Vec::new();
-        dauphin_proto::command::put_query(&mut bytes, b"SELECT @@collation_connection");
+        dauphin_proto::command::put_query(&mut bytes, format!("SELECT {}", columns.join(",")).as_bytes());
         let mut exchange = lease.send(&bytes).await.ok()?;
         let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
-        if let Some(collation) = answer.first_value() {
-            State::change(&mut self.state, |state| drop(state.variables.insert("collation_connection".into(), collation.into())));
+        match answer.rows.first() {
+            Some(values) => State::change(&mut self.state, |state| {
+                for (name, value) in names.iter().zip(values) {
+                    state.variables.insert((*name).into(), value.clone().unwrap_or_default().into());
+                }
+            }),
+            // A variable of another kind than was thought: only this connection has it.
+            None => names.iter().for_each(|name| self.pins.variable(name)),
         }
         exchange.finish().ok()
     }

@@ -464,6 +464,7 @@ static NO_NEEDS: std::sync::LazyLock<Arc<Statement>> = std::sync::LazyLock::new(
         needs: Needs::NONE,
         // COM_STMT_PREPARE counts as a change of state on servers.
         changes: vec![crate::sql::Change::SystemVariables],
+        variables: Vec::new(),
         tables: Vec::new(),
         tables_known: true,
         hint: None,

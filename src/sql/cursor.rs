@@ -1,7 +1,7 @@
 //! A walk over a text's tokens: one behind, one here, one ahead; the digest grows with every step.
 
 use super::digest::{Digest, Hash};
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Gap, Kind, Lexer, Token};
 use super::statement::Hint;
 use super::syntax::Syntax;
 use super::words::Keyword;
@@ -22,11 +22,19 @@ impl<'a> Cursor<'a> {
         let mut lexer = Lexer::new(text, *syntax);
         let token = lexer.next();
         let next = lexer.next();
-        let previous = Token { kind: Kind::End, spaced: false, start: 0, end: 0, word: None };
+        let previous = Token { kind: Kind::End, gap: Gap::None, start: 0, end: 0, word: None };
         Self { text, syntax: *syntax, previous, token, next, lexer, digest: Digest::default() }
     }
 
+    /// Moves on within the statement: stays at its end.
     pub(super) fn advance(&mut self) {
+        if !self.token.is_end() {
+            self.step();
+        }
+    }
+
+    /// Moves on, over a semicolon too.
+    pub(super) fn step(&mut self) {
         self.digest.token(&self.token, self.text);
         self.previous = self.token;
         self.token = self.next;
@@ -56,7 +64,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn accept_punctuation(&mut self, byte: u8) -> bool {
         let is_here = self.token.is_punctuation(byte);
         if is_here {
-            self.advance();
+            self.step();
         }
         is_here
     }
@@ -73,9 +81,7 @@ impl<'a> Cursor<'a> {
         }
         let name = self.token.is_name() || self.token.kind == Kind::String;
         let name = name.then(|| unquoted(self.token.text(self.text)));
-        if !self.token.is_end() {
-            self.advance();
-        }
+        self.advance();
         name
     }
 

@@ -19,7 +19,7 @@ mod words;
 
 pub use cache::ClassificationCache;
 pub use change::{Change, XaStep};
-pub use classify::{classify, is_server_schema};
+pub use classify::classify;
 pub use digest::normalise;
 pub use needs::Needs;
 pub use reason::Reason;

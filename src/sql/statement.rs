@@ -17,6 +17,9 @@ pub struct Statement {
     pub needs: Needs,
     /// What it changes in its connection's state, in order.
     pub changes: Vec<Change>,
+    /// The session system variables that it sets by name, lower-cased; `SET NAMES` and the like count as the variables
+    /// they stand for.
+    pub variables: Vec<Box<str>>,
     /// The lower-cased unqualified names of all tables it names, and perhaps some names more.
     pub tables: Vec<Box<str>>,
     /// Whether `tables` is complete; if not, it may use any table.
@@ -92,7 +95,7 @@ pub enum End {
 pub enum OwnStatement {
     /// `EXPLAIN ROUTE statement`: where would it go, and why?
     ExplainRoute {
-        /// Where the inner statement begins in the text.
+        /// Where the text of the inner statement begins, its comments included.
         offset: usize,
     },
     /// `SHOW LAST ROUTE`: where did the last statement go, and why?

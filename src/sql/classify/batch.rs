@@ -29,7 +29,7 @@ impl Batch {
 
     pub(super) fn finish(self, cursor: Cursor<'_>) -> Statement {
         let mut facts = self.sum.unwrap_or_else(|| Facts::read(Reason::Empty));
-        if cursor.fault() {
+        if cursor.fault() && !matches!(facts.effect, Effect::Own(_)) {
             facts.give_up(Reason::Ambiguous);
         }
         let (hint, digest) = cursor.finish();
@@ -48,6 +48,7 @@ fn statement(facts: Facts) -> Statement {
         reason: facts.reason,
         needs: facts.needs,
         changes: facts.changes,
+        variables: facts.variables,
         tables: facts.tables,
         tables_known: facts.tables_known,
         hint: None,
@@ -67,6 +68,7 @@ fn merge(sum: &mut Facts, next: Facts, is_doubtful: bool) {
         sum.reason = Reason::Batch;
     }
     sum.changes.extend(next.changes);
+    sum.variables.extend(next.variables);
     sum.tables.extend(next.tables);
     sum.tables_known &= next.tables_known;
     sum.changes_syntax |= next.changes_syntax;

@@ -2,7 +2,9 @@
 
 use super::facts::Facts;
 use super::own;
+use super::scan::variable_name;
 use super::verb::{self, is_mariadb, is_query};
+use crate::sql::change::Change;
 use crate::sql::cursor::Cursor;
 use crate::sql::lexer::Kind;
 use crate::sql::reason::Reason;
@@ -18,6 +20,9 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Facts {
     let has_options = skip_options(cursor);
     if is_query(cursor) {
         return explained_query(cursor);
+    }
+    if cursor.token.is(Keyword::Into) {
+        return into_variable(cursor);
     }
     let is_table = cursor.token.is_name() && !has_options && !is_statement(cursor);
     if !is_table {
@@ -51,7 +56,18 @@ fn explained_query(cursor: &mut Cursor<'_>) -> Facts {
     facts
 }
 
-/// `ANALYZE`, `EXTENDED`, `PARTITIONS`, `FORMAT = x`, `FOR SCHEMA x`; an `INTO @x` is left for the walk to find.
+/// `EXPLAIN FORMAT = JSON INTO @x ...`.
+fn into_variable(cursor: &mut Cursor<'_>) -> Facts {
+    cursor.advance();
+    let mut facts = Facts::write(Reason::IntoVariable);
+    if cursor.token.kind == Kind::UserVariable {
+        let name = variable_name(cursor.here());
+        facts.changes.push(Change::UserVariable { name, value: None });
+    }
+    facts
+}
+
+/// `ANALYZE`, `EXTENDED`, `PARTITIONS`, `FORMAT = x`, `FOR SCHEMA x`.
 fn skip_options(cursor: &mut Cursor<'_>) -> bool {
     let mut some = false;
     loop {

@@ -11,6 +11,8 @@ pub(super) struct Facts {
     pub(super) reason: Reason,
     pub(super) needs: Needs,
     pub(super) changes: Vec<Change>,
+    /// Session system variables that it sets.
+    pub(super) variables: Vec<Box<str>>,
     pub(super) tables: Vec<Box<str>>,
     pub(super) tables_known: bool,
     pub(super) kill: Option<Kill>,
@@ -27,6 +29,7 @@ impl Facts {
             reason,
             needs: Needs::NONE,
             changes: Vec::new(),
+            variables: Vec::new(),
             tables: Vec::new(),
             tables_known: true,
             kill: None,
@@ -83,6 +86,12 @@ impl Facts {
         self.effect = Effect::Write;
         self.reason = reason;
         self.forget();
+    }
+
+    /// Notes that session variables are set.
+    pub(super) fn sets<const N: usize>(&mut self, names: [&str; N]) {
+        self.note(Change::SystemVariables);
+        self.variables.extend(names.map(Box::from));
     }
 
     /// Notes a change once, however often it is met in a row.

@@ -29,8 +29,6 @@ mod xa;
 #[cfg(test)]
 mod tests;
 
-pub use server_state::is_server_schema;
-
 use self::batch::Batch;
 use super::cursor::Cursor;
 use super::reason::Reason;

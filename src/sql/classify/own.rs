@@ -14,9 +14,9 @@ use crate::sql::words::Keyword;
 pub(super) fn explain_route(cursor: &mut Cursor<'_>) -> Option<Facts> {
     let is_own = cursor.token.is(Keyword::Route) && !cursor.next.is_end();
     is_own.then(|| {
-        let offset = cursor.next.start as usize;
+        let offset = cursor.token.end as usize;
         while cursor.token.kind != Kind::End {
-            cursor.advance();
+            cursor.step();
         }
         own(OwnStatement::ExplainRoute { offset })
     })

@@ -24,7 +24,7 @@ pub(super) fn call(cursor: &mut Cursor<'_>) -> Facts {
 /// A compound statement outside a stored program: to the end of the text, for it is not worth knowing where it ends.
 pub(super) fn compound(cursor: &mut Cursor<'_>) -> Facts {
     while cursor.token.kind != Kind::End {
-        cursor.advance();
+        cursor.step();
     }
     Facts::unknown(Reason::Compound)
 }
@@ -32,19 +32,21 @@ pub(super) fn compound(cursor: &mut Cursor<'_>) -> Facts {
 /// Moves behind the body of a stored program, at whose head the cursor is somewhere; `false` if that is not certain.
 ///
 /// Only BEGIN and CASE open what a lone END closes; `END IF`, `END LOOP` and the like close what is not counted. A
-/// body that is one IF or LOOP is cut too short, and its rest is then no known statement.
+/// body that is one IF or LOOP is cut too short, and its rest is then no known statement. Where a text cannot hold
+/// several statements the body goes to its end.
 pub(super) fn skip_body(cursor: &mut Cursor<'_>) -> bool {
+    let is_alone = !cursor.syntax.multi_statements;
     let mut depth = 0_i64;
     while cursor.token.kind != Kind::End {
         match cursor.token.keyword() {
-            _ if depth == 0 && cursor.token.is_end() => return true,
+            _ if depth == 0 && cursor.token.is_end() && !is_alone => return true,
             Keyword::Begin | Keyword::Case => depth += 1,
             Keyword::End => depth -= closes(cursor),
             _ => {}
         }
-        cursor.advance();
+        cursor.step();
     }
-    depth == 0
+    depth == 0 || is_alone
 }
 
 fn closes(cursor: &mut Cursor<'_>) -> i64 {

@@ -16,7 +16,8 @@ impl Scan<'_, '_> {
             return true;
         }
         if self.frame.from != From::Expected {
-            return self.is_sequence_member();
+            self.watch_for_sequence();
+            return false;
         }
         match self.cursor.token.keyword() {
             Keyword::Lateral | Keyword::Select | Keyword::With | Keyword::Values => return false,
@@ -54,16 +55,13 @@ impl Scan<'_, '_> {
     }
 
     /// `s.nextval` in MariaDB's Oracle mode moves the sequence.
-    fn is_sequence_member(&mut self) -> bool {
-        let is_member = self.cursor.syntax.flavour == Flavour::MariaDb
-            && self.cursor.previous.is_punctuation(b'.')
-            && ["nextval", "currval"]
-                .iter()
-                .any(|name| self.cursor.here().eq_ignore_ascii_case(name.as_bytes()));
-        if is_member {
+    fn watch_for_sequence(&mut self) {
+        let is_member =
+            self.cursor.syntax.flavour == Flavour::MariaDb && self.cursor.previous.is_punctuation(b'.');
+        let moves = |name: &str| self.cursor.here().eq_ignore_ascii_case(name.as_bytes());
+        if is_member && (moves("nextval") || moves("currval")) {
             self.facts.refuse(Reason::Sequence);
         }
-        is_member && !self.cursor.next.is_punctuation(b'(')
     }
 
     /// Behind `CYCLE a, b RESTRICT`, which may follow a common table expression.

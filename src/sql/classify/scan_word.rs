@@ -112,8 +112,8 @@ impl Scan<'_, '_> {
     }
 
     fn call(&mut self) {
-        let spaced = self.cursor.next.spaced;
-        let call = self.cursor.token.word.map_or(Call::Stored, |word| word.call(&self.cursor.syntax, spaced));
+        let gap = self.cursor.next.gap;
+        let call = self.cursor.token.word.map_or(Call::Stored, |word| word.call(&self.cursor.syntax, gap));
         let is_method = self.cursor.previous.is_punctuation(b'.');
         match call {
             Call::Harmless if !is_method => {}

@@ -1,11 +1,15 @@
 //! What differs from server to server: tables and variables that tell of one server and not of the data.
 
 use crate::sql::needs::Needs;
+use crate::sql::statement::Statement;
 
-/// Whether every unqualified table of this default schema tells of one server only, so that nothing read from it may
-/// be spread over servers. The session knows its default schema, the text does not.
-pub fn is_server_schema(schema: &str) -> bool {
-    ["performance_schema", "sys"].iter().any(|name| schema.eq_ignore_ascii_case(name))
+impl Statement {
+    /// Whether its answer tells of one server only because the session's default schema is what it is: a text does not
+    /// show that `SELECT * FROM processlist` is about the server and not about a table of the application's.
+    pub fn depends_on_server(&self, default_schema: &str) -> bool {
+        let schema = default_schema.to_ascii_lowercase();
+        self.tables.iter().any(|table| is_server_table(&schema, table))
+    }
 }
 
 /// Whether a table tells of one server only; both names lower-cased.
@@ -13,7 +17,7 @@ pub(super) fn is_server_table(schema: &str, table: &str) -> bool {
     match schema {
         "information_schema" => !CATALOG_TABLES.contains(&table),
         "mysql" => SERVER_TABLES.contains(&table) || table.starts_with("innodb_"),
-        _ => is_server_schema(schema),
+        _ => matches!(schema, "performance_schema" | "sys"),
     }
 }
 
@@ -108,10 +112,7 @@ pub(super) fn variable(name: &str, is_global: bool) -> Variable {
         |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if WHICH_SERVER.iter().any(is) {
         Variable::Alike
-    } else if is_global
-        || SERVER_VARIABLES.iter().any(is)
-        || SERVER_PREFIXES.iter().any(starts)
-    {
+    } else if is_global || SERVER_VARIABLES.iter().any(is) || SERVER_PREFIXES.iter().any(starts) {
         Variable::Server
     } else {
         Variable::Alike

@@ -10,6 +10,14 @@ use crate::sql::lexer::Kind;
 use crate::sql::reason::Reason;
 use crate::sql::words::Keyword;
 
+/// What SET NAMES and SET CHARACTER SET set.
+const OF_CHARACTER_SET: [&str; 4] =
+    ["character_set_client", "character_set_connection", "character_set_results", "collation_connection"];
+/// What SET SESSION TRANSACTION sets.
+const OF_TRANSACTION: [&str; 2] = ["transaction_isolation", "transaction_read_only"];
+/// The same by the names that every MariaDB has.
+const OF_TRANSACTION_MARIADB: [&str; 2] = ["tx_isolation", "tx_read_only"];
+
 /// USE.
 pub(super) fn use_schema(cursor: &mut Cursor<'_>) -> Facts {
     cursor.advance();
@@ -32,7 +40,9 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Facts {
         (Keyword::Resource, Keyword::Group) => Facts::unknown(Reason::Server),
         (Keyword::Transaction, _) => Facts::session(Reason::Set).changing(Change::TransactionOnce),
         (Keyword::Session | Keyword::Local, Keyword::Transaction) => {
-            Facts::session(Reason::Set).changing(Change::SystemVariables)
+            let mut facts = Facts::session(Reason::Set);
+            facts.sets(if is_mariadb(cursor) { OF_TRANSACTION_MARIADB } else { OF_TRANSACTION });
+            facts
         }
         (Keyword::Global, Keyword::Transaction) => {
             verb::write_changing(Reason::SetGlobal, Change::GlobalState)
@@ -76,7 +86,7 @@ fn assignment(cursor: &mut Cursor<'_>, facts: &mut Facts) {
 }
 
 fn character_set(cursor: &mut Cursor<'_>, facts: &mut Facts) {
-    facts.note(Change::SystemVariables);
+    facts.sets(OF_CHARACTER_SET);
     facts.changes_syntax = true;
     if cursor.token.is(Keyword::Character) || cursor.token.is(Keyword::Char) {
         cursor.advance();
@@ -130,7 +140,13 @@ fn session_variable(name: &str, facts: &mut Facts) {
         facts.note(Change::LastInsertId);
     }
     facts.changes_syntax |= matches!(name, "sql_mode" | "character_set_client" | "collation_connection");
-    facts.note(Change::SystemVariables);
+    facts.sets([name]);
+    // These two are two sides of one setting.
+    match name {
+        "character_set_connection" => facts.sets(["collation_connection"]),
+        "collation_connection" => facts.sets(["character_set_connection"]),
+        _ => {}
+    }
 }
 
 /// `SET @@transaction_isolation = ...`, with the signs and without a scope, is for the next transaction only.

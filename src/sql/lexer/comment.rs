@@ -1,14 +1,21 @@
 //! White space and comments, and comments that are code.
 
-use super::Lexer;
+use super::{Gap, Lexer};
 use crate::sql::syntax::Flavour;
 
 impl Lexer<'_> {
-    /// Moves to the next byte that belongs to a token.
-    pub(super) fn skip_space(&mut self) {
+    /// Moves to the next byte that belongs to a token, and says over what.
+    pub(super) fn skip_space(&mut self) -> Gap {
+        let mut gap = Gap::None;
         loop {
             match self.peek(0) {
-                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => self.at += 1,
+                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {
+                    self.at += 1;
+                    if gap == Gap::None {
+                        gap = Gap::Space;
+                    }
+                    continue;
+                }
                 b'#' => self.line_comment(1),
                 b'-' if self.is_dash_comment() => self.line_comment(2),
                 b'/' if self.peek(1) == b'*' => self.block_comment(),
@@ -16,8 +23,9 @@ impl Lexer<'_> {
                     self.in_executable_comment = false;
                     self.at += 2;
                 }
-                _ => return,
+                _ => return gap,
             }
+            gap = Gap::Comment;
         }
     }
 
@@ -69,8 +77,8 @@ impl Lexer<'_> {
             return;
         }
         let is_code = self.is_code(self.version(digits), mariadb_only);
-        // Servers before MySQL 8.1 take five digits for the version and the sixth for code.
-        let five_digits_only = !self.is_mariadb() && self.syntax.version < 80_100;
+        // MySQL 9 takes six digits for the version; older ones take five, and the sixth for code.
+        let five_digits_only = !self.is_mariadb() && self.syntax.version < 90_000;
         if digits == 6 && five_digits_only {
             self.fault |= is_code != self.is_code(self.version(5), mariadb_only);
         }

@@ -13,7 +13,7 @@ mod variable;
 #[cfg(test)]
 mod tests;
 
-pub(super) use token::{Kind, Token};
+pub(super) use token::{Gap, Kind, Token};
 
 use super::hint;
 use super::statement::Hint;
@@ -64,15 +64,13 @@ impl<'a> Lexer<'a> {
 
     /// The next token; `Kind::End` for ever once the text is used up.
     pub(super) fn next(&mut self) -> Token {
-        let before = self.at;
-        self.skip_space();
-        let spaced = self.at > before;
-        let after_dot = std::mem::take(&mut self.after_dot) && !spaced;
+        let gap = self.skip_space();
+        let after_dot = std::mem::take(&mut self.after_dot) && gap == Gap::None;
         let start = self.at;
         let Some(&first) = self.text.get(start) else { return self.end() };
         self.leading = false;
         let (kind, word) = self.scan(first, after_dot);
-        Token { kind, spaced, start: start as u32, end: self.at as u32, word }
+        Token { kind, gap, start: start as u32, end: self.at as u32, word }
     }
 
     fn scan(&mut self, first: u8, after_dot: bool) -> (Kind, Option<&'static Word>) {
@@ -142,7 +140,7 @@ impl<'a> Lexer<'a> {
     fn end(&mut self) -> Token {
         self.fault |= std::mem::take(&mut self.in_executable_comment);
         let at = self.text.len() as u32;
-        Token { kind: Kind::End, spaced: true, start: at, end: at, word: None }
+        Token { kind: Kind::End, gap: Gap::Space, start: at, end: at, word: None }
     }
 
     fn offer_hint(&mut self, comment: &[u8]) {

@@ -25,12 +25,23 @@ pub(in super::super) enum Kind {
     Punctuation(u8),
 }
 
+/// What stands between two tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Gap {
+    /// Nothing.
+    None,
+    /// White space only.
+    Space,
+    /// A comment, or the marks of one that is code.
+    Comment,
+}
+
 /// One token and where it stands.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Token {
     pub(in super::super) kind: Kind,
-    /// Whether white space or a comment stands before it.
-    pub(in super::super) spaced: bool,
+    /// What stands before it.
+    pub(in super::super) gap: Gap,
     pub(in super::super) start: u32,
     pub(in super::super) end: u32,
     /// What is known of the word, if it is one that is known.

@@ -13,6 +13,7 @@ pub(super) use impure::Impure;
 pub(super) use index::lookup;
 pub(super) use keyword::Keyword;
 
+use super::lexer::Gap;
 use super::syntax::{Flavour, Syntax};
 
 /// What is known of one word.
@@ -43,10 +44,12 @@ pub(super) enum Call {
 }
 
 impl Word {
-    /// What the word is if a parenthesis follows; `spaced` if not directly.
-    pub(super) fn call(&self, syntax: &Syntax, spaced: bool) -> Call {
+    /// What the word is if a parenthesis follows behind `gap`.
+    pub(super) fn call(&self, syntax: &Syntax, gap: Gap) -> Call {
         let flavour = place(syntax.flavour);
-        if spaced && self.glued[flavour] && !syntax.ignore_space {
+        // IGNORE_SPACE does not ignore comments (seen on MySQL 9.7.4 and MariaDB 11.8.6).
+        let is_near = gap == Gap::None || (gap == Gap::Space && syntax.ignore_space);
+        if self.glued[flavour] && !is_near {
             return Call::Stored;
         }
         match self.impure {

@@ -1,8 +1,8 @@
 use super::*;
 
-fn call(word: &str, flavour: Flavour, version: u32, spaced: bool) -> Call {
+fn call(word: &str, flavour: Flavour, version: u32, gap: Gap) -> Call {
     let syntax = Syntax { flavour, version, ..Syntax::default() };
-    lookup(word.as_bytes()).map_or(Call::Stored, |word| word.call(&syntax, spaced))
+    lookup(word.as_bytes()).map_or(Call::Stored, |word| word.call(&syntax, gap))
 }
 
 #[test]
@@ -26,8 +26,8 @@ fn every_known_word_is_found_by_its_own_text() {
 
 #[test]
 fn a_function_is_built_in_only_where_the_server_has_it() {
-    let mysql = |word, version| call(word, Flavour::MySql, version, false);
-    let mariadb = |word, version| call(word, Flavour::MariaDb, version, false);
+    let mysql = |word, version| call(word, Flavour::MySql, version, Gap::None);
+    let mariadb = |word, version| call(word, Flavour::MariaDb, version, Gap::None);
     assert_eq!(mysql("CONCAT", 90_704), Call::Harmless);
     assert_eq!(mysql("uuid_to_bin", 90_704), Call::Harmless);
     assert_eq!(mysql("uuid_to_bin", 50_744), Call::Stored);
@@ -40,10 +40,11 @@ fn a_function_is_built_in_only_where_the_server_has_it() {
 
 #[test]
 fn white_space_before_the_parenthesis_turns_some_built_ins_into_stored_functions() {
-    assert_eq!(call("count", Flavour::MySql, 90_704, true), Call::Stored);
-    assert_eq!(call("concat", Flavour::MySql, 90_704, true), Call::Harmless);
-    assert_eq!(call("substring", Flavour::MySql, 90_704, true), Call::Stored);
-    assert_eq!(call("rank", Flavour::MariaDb, 110_806, true), Call::Stored);
+    assert_eq!(call("count", Flavour::MySql, 90_704, Gap::Space), Call::Stored);
+    assert_eq!(call("concat", Flavour::MySql, 90_704, Gap::Space), Call::Harmless);
+    assert_eq!(call("substring", Flavour::MySql, 90_704, Gap::Space), Call::Stored);
+    assert_eq!(call("rank", Flavour::MariaDb, 110_806, Gap::Space), Call::Stored);
     let syntax = Syntax { ignore_space: true, version: 90_704, ..Syntax::default() };
-    assert_eq!(lookup(b"count").map(|word| word.call(&syntax, true)), Some(Call::Harmless));
+    assert_eq!(lookup(b"count").map(|word| word.call(&syntax, Gap::Space)), Some(Call::Harmless));
+    assert_eq!(lookup(b"count").map(|word| word.call(&syntax, Gap::Comment)), Some(Call::Stored));
 }

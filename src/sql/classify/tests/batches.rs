@@ -62,6 +62,9 @@ fn what_follows_a_body_counts() {
     assert_eq!(statement.changes, [Change::CreateTemporaryTable("t".into())]);
     let uncertain = mysql("create procedure p() begin select 1; set @a = 2");
     assert_eq!(uncertain.changes, [Change::Unknown]);
+    let alone = Syntax { multi_statements: false, ..MYSQL };
+    let text = "create procedure p() if 1 then select 1; end if";
+    assert!(classify(text.as_bytes(), &alone).changes.is_empty());
     let cut_short = mysql("create procedure p() if 1 then select 1; end if; set @a = 2");
     assert!(cut_short.changes.contains(&Change::Unknown));
 }

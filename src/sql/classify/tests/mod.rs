@@ -9,6 +9,7 @@ mod reads;
 mod second_opinion;
 mod session;
 mod tables;
+mod timing;
 
 use crate::sql::*;
 

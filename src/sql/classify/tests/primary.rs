@@ -118,8 +118,16 @@ fn functions_that_are_not_harmless() {
 #[test]
 fn with_ignore_space_a_built_in_may_stand_apart_from_its_parenthesis() {
     let syntax = Syntax { ignore_space: true, ..MYSQL };
-    check_reads(&[syntax], &["select count (*), sum /* x */ (a), now () from t"]);
-    check_writes(&[syntax], &[("select f (1)", Reason::StoredFunction)]);
+    check_reads(&[syntax], &["select count (*), sum \n (a), now () from t"]);
+    check_writes(
+        &[syntax],
+        &[
+            ("select f (1)", Reason::StoredFunction),
+            ("select sum /* x */ (a) from t", Reason::StoredFunction),
+            ("select sum -- x\n(a) from t", Reason::StoredFunction),
+            ("select sum /*! */ (a) from t", Reason::StoredFunction),
+        ],
+    );
 }
 
 #[test]
@@ -146,7 +154,7 @@ fn files_and_assignments() {
         &[MYSQL],
         &[
             ("table t into outfile 'x'", Reason::File),
-            ("explain format=json into @a select 1", Reason::ExplainWrite),
+            ("explain format=json into @a select 1", Reason::IntoVariable),
         ],
     );
 }

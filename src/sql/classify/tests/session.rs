@@ -184,6 +184,7 @@ fn what_stays_with_a_connection_is_told() {
         ("update t set a = f(1)", vec![Change::StoredCode]),
         ("update t set a = (@v := a + 1)", vec![variable("v", None)]),
         ("select 1, 2 into @a, @B", vec![variable("a", None), variable("b", None)]),
+        ("explain format=json into @a select 1", vec![variable("a", None)]),
         ("load data infile 'x' into table t (a, @b)", vec![variable("b", None)]),
         ("call p(1, @a)", vec![Change::Unknown, variable("a", None)]),
         ("execute s", vec![Change::Unknown]),
@@ -235,8 +236,8 @@ fn own_statements_are_not_for_servers() {
     let own = |statement| Effect::Own(statement);
     let router = |setting| Effect::Own(OwnStatement::RouterSet(setting));
     for (text, effect) in [
-        ("explain route select 1", own(OwnStatement::ExplainRoute { offset: 14 })),
-        ("EXPLAIN  ROUTE /* x */ (select 1); delete from t", own(OwnStatement::ExplainRoute { offset: 23 })),
+        ("explain route select 1", own(OwnStatement::ExplainRoute { offset: 13 })),
+        ("EXPLAIN  ROUTE /* x */ (select 1); delete from t", own(OwnStatement::ExplainRoute { offset: 14 })),
         ("show last route", own(OwnStatement::LastRoute)),
         ("router set access_mode = 'read_only'", router(Setting::AccessMode(Some(Access::ReadOnly)))),
         ("router set access_mode='read_write'", router(Setting::AccessMode(Some(Access::ReadWrite)))),

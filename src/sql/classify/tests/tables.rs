@@ -52,3 +52,17 @@ fn unknown_statements_may_use_any_table() {
         assert!(!mysql(text).tables_known, "{text}");
     }
 }
+
+#[test]
+fn the_default_schema_may_make_a_table_the_servers_own() {
+    for (text, schema, is_of_server) in [
+        ("select * from threads", "performance_schema", true),
+        ("select * from threads", "shop", false),
+        ("select * from threads", "", false),
+        ("select * from processlist", "INFORMATION_SCHEMA", true),
+        ("select * from tables", "information_schema", false),
+        ("select 1", "sys", false),
+    ] {
+        assert_eq!(mysql(text).depends_on_server(schema), is_of_server, "{text} in {schema}");
+    }
+}
