@@ -99,7 +99,12 @@ enum Phase {
 }
 
 impl Tracker {
-    /// A tracker for one response; `insert_eof` for a client without DEPRECATE_EOF.
+    /// A tracker for the response to a command of several packets, which is numbered on from `first`.
+    pub fn numbered_from(first: u8, shape: Shape, insert_eof: bool) -> Self {
+        Self { expected: first, ..Self::new(shape, insert_eof) }
+    }
+
+    /// A tracker for the response to a command of one packet; `insert_eof` for a client without DEPRECATE_EOF.
     pub fn new(shape: Shape, insert_eof: bool) -> Self {
         let phase = match shape {
             Shape::Query => Phase::First,
@@ -193,6 +198,10 @@ impl Tracker {
         if self.continued {
             return;
         }
+        if self.phase == Phase::Rows {
+            self.rows += 1;
+            return;
+        }
         self.phase = match self.phase {
             Phase::Columns(1) => Phase::ColumnsEnd,
             Phase::Columns(left) => Phase::Columns(left - 1),
@@ -200,10 +209,6 @@ impl Tracker {
             Phase::Parameters { left, columns } => Phase::Parameters { left: left - 1, columns },
             Phase::PreparedColumns(1) => Phase::PreparedColumnsEnd,
             Phase::PreparedColumns(left) => Phase::PreparedColumns(left - 1),
-            Phase::Rows => {
-                self.rows += 1;
-                Phase::Rows
-            }
             other => other,
         };
         if !self.insert_eof {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// Bytes of an ordinary buffer.
 pub const SMALL: usize = 16 << 10;
 /// How many idle buffers a thread keeps for the next connection.
-const KEPT: usize = 64;
+const KEPT: usize = 512;
 
 thread_local! {
     static STORE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };

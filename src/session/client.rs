@@ -27,6 +27,8 @@ pub struct Client {
     pub host: String,
     /// The largest command that is accepted, in bytes.
     pub max_command: usize,
+    /// The number of the first packet that answers the current command: how many packets the command has had.
+    pub reply_sequence: u8,
 }
 
 /// Commands longer than this are not kept whole: they go to their server as they come.
@@ -76,7 +78,7 @@ impl Client {
     /// A client that has not said anything yet.
     pub fn new(stream: Stream, max_command: usize) -> Self {
         let host = stream.peer().map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
-        Self { stream, input: Buffer::default(), capabilities: CapabilityFlags::empty(), host, max_command }
+        Self { stream, input: Buffer::default(), capabilities: CapabilityFlags::empty(), host, max_command, reply_sequence: 1 }
     }
 
     /// How the client wants its results.
@@ -102,6 +104,7 @@ impl Client {
                 let wanted = whole.min(HEADER + KEPT_WHOLE);
                 if self.input.unread().len() >= wanted {
                     let length = self.input.unread().len().min(whole);
+                    self.reply_sequence = 1;
                     return Ok(Some(Packet {
                         buffer: std::mem::take(&mut self.input),
                         length,
@@ -142,6 +145,7 @@ impl Client {
             let header = Header::peek(packet.buffer.unread()).expect("the header was waited for");
             packet.continued = header.length == MAX_PAYLOAD;
             packet.missing = HEADER + header.length;
+            self.reply_sequence = header.sequence.wrapping_add(1);
         }
         if packet.buffer.is_empty() {
             fill(&mut packet.buffer, &mut self.stream).await?;

@@ -178,8 +178,8 @@ impl Reported {
             return;
         }
         self.variables.push(name.into());
-        if flavour == Flavour::MariaDb && (name == "autocommit" || name == "timestamp") {
-            // Said of other variables too, or with an old value: whoever set it by name is asked.
+        if name == "timestamp" || flavour == Flavour::MariaDb && name == "autocommit" {
+            // Said with an old value, or of other variables too: where it was set by name it is asked for.
         } else if NOT_CARRIED.contains(&name) {
             self.not_carried.push(name.to_owned());
         } else if !FOLLOWING.contains(&name) && state.variable(name) != Some(value) {

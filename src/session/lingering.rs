@@ -3,10 +3,11 @@
 
 use std::future::Future;
 
+use dauphin_proto::response::Shape;
 use tokio::time::Instant;
 
-use super::Session;
-use crate::{backend::Lease, sql::Needs};
+use super::{Session, SessionError, client::Packet, run::Borrowed};
+use crate::{backend::Lease, routing::decide::Reason, sql::Needs};
 
 /// A connection that nothing binds, with what the session may still ask it for.
 #[derive(Debug)]
@@ -56,6 +57,22 @@ impl InsertId {
 }
 
 impl Session {
+    /// COM_PING: answered here, unless the previous statement's connection is at hand, where it resets ROW_COUNT().
+    pub(super) async fn ping(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
+        let Some(Lingering { lease, keeps, until }) = self.lingering.take() else { return Ok(self.say_ok().await?) };
+        let role = self.role_of(lease.server());
+        let (reason, last) = (Reason::FollowUp, self.route.last.take());
+        let outcome = self.on_lease(packet, Borrowed { lease, role, reason, bound: false }, Shape::Status).await;
+        self.route.last = last;
+        match outcome {
+            Ok((lease, _)) => {
+                self.lingering = Some(Lingering { lease, keeps, until });
+                Ok(())
+            }
+            Err(failure) => self.tell::<()>(Err(failure)).await,
+        }
+    }
+
     /// Gives the lingering connection back, after asking it for what has no other place.
     pub(super) async fn let_go(&mut self) {
         let Some(Lingering { lease, .. }) = self.lingering.take() else { return };
@@ -74,7 +91,7 @@ impl Session {
         let mut bytes = Vec::new();
         dauphin_proto::command::put_query(&mut bytes, b"SELECT LAST_INSERT_ID()");
         let mut exchange = lease.send(&bytes).await.ok()?;
-        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
+        let answer = exchange.own_response(Shape::Query).await.ok()?;
         let value = answer.first_value().and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
         self.insert_id = InsertId::Known(value.unwrap_or_default());
         exchange.finish().ok()

@@ -206,7 +206,7 @@ impl Session {
         };
         match command {
             Command::Quit => return Ok(Next::Quit),
-            Command::Ping => self.say_ok().await?,
+            Command::Ping => self.ping(&mut packet).await?,
             Command::Query(_) => self.query(&mut packet).await?,
             Command::InitDb(_) => self.run_known(&mut packet, &route::USE).await?,
             Command::FieldList(_) => self.run_known(&mut packet, &route::FIELD_LIST).await?,
@@ -236,11 +236,11 @@ impl Session {
     }
 
     async fn say_ok(&mut self) -> io::Result<()> {
-        self.client.ok(self.status, 1).await
+        self.client.ok(self.status, self.client.reply_sequence).await
     }
 
     async fn say(&mut self, answer: impl Into<Answer>) -> io::Result<()> {
-        self.client.error(answer, 1).await
+        self.client.error(answer, self.client.reply_sequence).await
     }
 
     /// COM_SET_OPTION: connections learn it with the next statement that runs on them.

@@ -103,7 +103,7 @@ pub async fn relay(
 ) -> Result<Relayed, RelayError> {
     let dialect = client.dialect();
     let mut relay = Relay {
-        tracker: Tracker::new(manner.shape, !dialect.deprecate_eof),
+        tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof),
         listener,
         manner,
         dialect,

@@ -93,8 +93,9 @@ impl Attempts {
 pub(super) enum Failure {
     /// The client is told; the session goes on.
     Told(Answer),
-    /// The client is told, in a packet of this number, and the session ends: what it was bound to is lost, or whether a write was done is not known.
-    Fatal(ClientError, u8),
+    /// The client is told, in a packet of this number if the response had begun, and the session ends: what it was bound
+    /// to is lost, or whether a write was done is not known.
+    Fatal(ClientError, Option<u8>),
     /// The client has gone.
     Client(io::Error),
     /// The client has got a part of a response that cannot be completed.
@@ -135,8 +136,9 @@ impl Session {
     pub(super) async fn tell<T>(&mut self, outcome: Result<T, Failure>) -> Result<(), SessionError> {
         match outcome {
             Ok(_) => Ok(()),
-            Err(Failure::Told(answer)) => Ok(self.client.error(answer, 1).await?),
+            Err(Failure::Told(answer)) => Ok(self.say(answer).await?),
             Err(Failure::Fatal(error, sequence)) => {
+                let sequence = sequence.unwrap_or(self.client.reply_sequence);
                 tracing::warn!(session = self.registered.entry.id, %error, "session ends");
                 self.client.error(error, sequence).await?;
                 Err(SessionError::Ended("backend connection lost"))
@@ -259,7 +261,7 @@ impl Session {
                 // The password was changed or the account dropped.
                 self.context.forget(&self.account);
                 let error = ClientError::access_denied(&self.account.name(), &self.client.host, true);
-                Err(Failure::Fatal(error, 1))
+                Err(Failure::Fatal(error, None))
             }
             error if role == Role::Replica => {
                 tracing::debug!(server = %server.name, %error, "no connection to a replica");
@@ -414,7 +416,7 @@ impl Session {
         while let Some(bytes) = self.client.more(packet).await.map_err(Failure::Client)? {
             total += bytes.len();
             if total > self.client.max_command {
-                return Err(Failure::Fatal(ClientError::packet_too_large(), 1));
+                return Err(Failure::Fatal(ClientError::packet_too_large(), None));
             }
             if let Err(lost) = exchange.send_more(bytes).await {
                 // The server refuses the rest, and may have said why.
@@ -455,7 +457,7 @@ impl Session {
                 sent.lease_server.suspect(&lost.to_string());
                 let error = ClientError::lost(format!("{}: {lost}", sent.lease_server.name));
                 // Between packets the client can be told; inside one only the end of the connection says it.
-                if matches!(lost, BackendLost::MidResponse(_)) { Err(Failure::Fatal(error, sequence)) } else { Err(Failure::Broken("server lost in the middle of a response")) }
+                if matches!(lost, BackendLost::MidResponse(_)) { Err(Failure::Fatal(error, Some(sequence))) } else { Err(Failure::Broken("server lost in the middle of a response")) }
             }
         }
     }
@@ -486,7 +488,7 @@ impl Session {
         tracing::info!(server = %server.name, session = self.registered.entry.id, %lost, bound, may_repeat, "backend connection lost");
         if bound {
             self.prepared.binding_ended();
-            return Err(Failure::Fatal(ClientError::lost(format!("{}: {lost}", server.name)), 1));
+            return Err(Failure::Fatal(ClientError::lost(format!("{}: {lost}", server.name)), None));
         }
         if may_repeat || matches!(lost, BackendLost::BeforeSend(_)) {
             return Ok(Attempt::Again(if role == Role::Replica {
@@ -496,7 +498,7 @@ impl Session {
             }));
         }
         let detail = format!("{}: {lost}; whether the statement was executed is not known", server.name);
-        Err(Failure::Fatal(ClientError::lost(detail), 1))
+        Err(Failure::Fatal(ClientError::lost(detail), None))
     }
 }
 

@@ -51,19 +51,17 @@ impl Session {
         }
         let mut names = Vec::new();
         for name in &statement.variables {
-            let known = self.flavour() == Flavour::MySql && outcome.reported.variables.contains(name);
+            // The reported timestamp may be an old one.
+            let known = self.flavour() == Flavour::MySql
+                && **name != *"timestamp"
+                && outcome.reported.variables.contains(name);
             if known || names.contains(&&**name) {
                 continue;
             }
-            match self.flavour() {
-                // Unreported, it was set back to the clock.
-                Flavour::MySql if **name == *"timestamp" => {
-                    State::change(&mut self.state, |state| drop(state.variables.remove(name)));
-                }
-                Flavour::MariaDb if **name == *"timestamp" => self.pins.variable(name),
-                _ if learn::is_not_carried(name) => self.pins.variable(name),
-                _ if learn::is_following(name) => {}
-                _ => names.push(&**name),
+            if learn::is_not_carried(name) {
+                self.pins.variable(name);
+            } else if !learn::is_following(name) {
+                names.push(&**name);
             }
         }
         names
@@ -72,14 +70,23 @@ impl Session {
     /// Asks the connection for the variables' values; `None` if it is lost.
     async fn ask_for(&mut self, lease: Lease, names: &[&str]) -> Option<Lease> {
         let columns: Vec<_> = names.iter().map(|name| format!("@@SESSION.`{name}`")).collect();
+        let query = format!("SELECT {}", columns.join(","));
         let mut bytes = Vec::new();
-        dauphin_proto::command::put_query(&mut bytes, format!("SELECT {}", columns.join(",")).as_bytes());
+        // Twice: a timestamp that goes on is not set.
+        dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
+        dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
         let mut exchange = lease.send(&bytes).await.ok()?;
+        let first = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
         let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
         match answer.rows.first() {
             Some(values) => State::change(&mut self.state, |state| {
-                for (name, value) in names.iter().zip(values) {
-                    state.variables.insert((*name).into(), value.clone().unwrap_or_default().into());
+                for (at, (name, value)) in names.iter().zip(values).enumerate() {
+                    let before = first.rows.first().and_then(|values| values.get(at));
+                    if before == Some(value) {
+                        state.variables.insert((*name).into(), value.clone().unwrap_or_default().into());
+                    } else {
+                        state.variables.remove(*name);
+                    }
                 }
             }),
             // A variable of another kind than was thought: only this connection has it.

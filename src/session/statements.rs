@@ -17,7 +17,7 @@ use super::{
     catch_up::{CatchUp, CatchUpError},
     client::Packet,
     prepared::{Place, PreparedStatement},
-    relay::{Manner, has},
+    relay::{Manner, Outcome, has},
     route::{LONG, Role},
     run::{Again, Attempt, Attempts, Borrowed, Failure, repeatable},
 };
@@ -26,6 +26,7 @@ use crate::{
     error::ClientError,
     routing::decide::Reason,
     sql::{Effect, Needs, Statement},
+    topology::Flavour,
 };
 
 /// What is needed of a statement to execute it, without keeping hold of the session.
@@ -89,10 +90,15 @@ impl Session {
         }
     }
 
+    /// What a server says has found the id to be unknown.
+    fn stage(&self, mariadb: &'static str) -> &'static str {
+        if self.flavour() == Flavour::MySql { "mysql_stmt_precheck" } else { mariadb }
+    }
+
     /// COM_STMT_EXECUTE.
     pub(super) async fn execute(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
         let Some(prepared) = self.prepared.get(id) else {
-            return Ok(self.say(ClientError::unknown_statement(id, "mysqld_stmt_execute")).await?);
+            return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_execute"))).await?);
         };
         let parsed = match Execute::parse(packet.payload(), prepared.parameters) {
             Ok(parsed) => parsed,
@@ -200,7 +206,7 @@ impl Session {
         lease: Lease,
         id: u32,
         executed: &Executed,
-        outcome: &super::relay::Outcome,
+        outcome: &Outcome,
         was_bound: bool,
     ) {
         let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
@@ -261,7 +267,7 @@ impl Session {
             Err(CatchUpError::Lost(lost)) => {
                 server.suspect(&lost.to_string());
                 if bound {
-                    return Err(Failure::Fatal(ClientError::lost(format!("{}: {lost}", server.name)), 1));
+                    return Err(Failure::Fatal(ClientError::lost(format!("{}: {lost}", server.name)), None));
                 }
                 // Nothing was executed yet, whatever the statement does.
                 let _ = may_repeat;
@@ -371,7 +377,7 @@ impl Session {
     /// COM_STMT_RESET: closes the cursor and drops long data.
     pub(super) async fn reset_statement(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
         let Some(prepared) = self.prepared.get(id) else {
-            return Ok(self.say(ClientError::unknown_statement(id, "mysqld_stmt_reset")).await?);
+            return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_reset"))).await?);
         };
         let source = prepared.source.clone();
         match std::mem::take(&mut prepared.place) {
@@ -399,7 +405,7 @@ impl Session {
     /// COM_STMT_FETCH: rows from the cursor, wherever that is.
     pub(super) async fn fetch(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
         let Some(prepared) = self.prepared.get(id) else {
-            return Ok(self.say(ClientError::unknown_statement(id, "mysqld_stmt_fetch")).await?);
+            return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_fetch"))).await?);
         };
         let source = prepared.source.clone();
         let (lease, own) = match std::mem::take(&mut prepared.place) {
@@ -440,18 +446,27 @@ impl Session {
         source: &Arc<Source>,
         mut lease: Lease,
         shape: Shape,
-    ) -> Result<(Lease, Box<super::relay::Outcome>), Failure> {
+    ) -> Result<(Lease, Box<Outcome>), Failure> {
         let role = self.role_of(lease.server());
         set_statement_id(&mut lease, packet, source);
-        let borrowed = Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true };
+        self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, shape).await
+    }
+
+    /// Runs a command on this connection and no other.
+    pub(super) async fn on_lease(
+        &mut self,
+        packet: &mut Packet,
+        borrowed: Borrowed,
+        shape: Shape,
+    ) -> Result<(Lease, Box<Outcome>), Failure> {
         let Attempt::Done((exchange, sent)) = self.send(borrowed, packet, &NO_NEEDS, false).await? else {
-            return Err(Failure::Broken("a cursor's connection cannot be replaced"));
+            return Err(Failure::Broken("the connection with what was asked for is lost"));
         };
         let result_buffer = self.context.config.limits.result_buffer;
         let manner = Manner { shape, statement_id: None, withhold: &[], result_buffer };
         match self.receive(exchange, manner, &sent, false).await? {
             Attempt::Done(done) => Ok(done),
-            Attempt::Again(_) => Err(Failure::Broken("a cursor's connection cannot be replaced")),
+            Attempt::Again(_) => Err(Failure::Broken("the connection with what was asked for is lost")),
         }
     }
 }

@@ -15,13 +15,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Adds a statement; `rest` is the text from its beginning.
-    pub(super) fn add(&mut self, facts: Facts, rest: &[u8], syntax: &Syntax) {
+    /// Adds a statement, which is this part of the text.
+    pub(super) fn add(&mut self, facts: Facts, part: &[u8], syntax: &Syntax) {
         self.statements = self.statements.saturating_add(1);
         match &mut self.sum {
             None => self.sum = Some(facts),
             Some(sum) => {
-                let is_doubtful = sum.changes_syntax && !is_read_alike_everywhere(rest, syntax);
+                let is_doubtful = sum.changes_syntax && !is_read_alike_everywhere(part, syntax);
                 merge(sum, facts, is_doubtful);
             }
         }

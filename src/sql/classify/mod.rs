@@ -50,9 +50,9 @@ pub fn classify(text: &[u8], syntax: &Syntax) -> Statement {
         if cursor.token.is_end() {
             return batch.finish(cursor);
         }
-        let rest = &text[cursor.token.start as usize..];
+        let start = cursor.token.start as usize;
         let facts = verb::statement(&mut cursor);
         cursor.skip_statement();
-        batch.add(facts, rest, syntax);
+        batch.add(facts, &text[start..cursor.token.start as usize], syntax);
     }
 }

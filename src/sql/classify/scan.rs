@@ -36,6 +36,17 @@ pub(super) fn scan(cursor: &mut Cursor<'_>, facts: &mut Facts, frame: Frame) {
     }
 }
 
+/// Walks to the end of the statement, and says whether any string in it is `wanted`.
+pub(super) fn scan_strings(cursor: &mut Cursor<'_>, facts: &mut Facts, wanted: fn(&[u8]) -> bool) -> bool {
+    let mut scan = Scan::new(cursor, facts, Frame::query());
+    let mut is_met = false;
+    while !scan.cursor.token.is_end() {
+        is_met |= scan.cursor.token.kind == Kind::String && wanted(scan.cursor.here());
+        scan.step();
+    }
+    is_met
+}
+
 /// Walks to the next comma outside parentheses, or to the end of the statement.
 pub(super) fn scan_value(cursor: &mut Cursor<'_>, facts: &mut Facts) {
     let mut scan = Scan::new(cursor, facts, Frame::default());

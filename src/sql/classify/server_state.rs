@@ -119,7 +119,7 @@ pub(super) fn variable(name: &str, is_global: bool) -> Variable {
     }
 }
 
-/// Whether a part of `text` is the name of a variable that differs from server to server, or begins one.
+/// Whether `text` has in it the name of a variable that differs from server to server, or the beginning of one.
 pub(super) fn mentions_server_variable(text: &[u8]) -> bool {
     let mentions =
         |name: &&str| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));

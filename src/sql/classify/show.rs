@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::frame::Frame;
 use super::own;
-use super::scan::scan;
+use super::scan::{scan, scan_strings};
 use super::server_state;
 use crate::sql::cursor::Cursor;
 use crate::sql::needs::Needs;
@@ -21,6 +21,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Facts {
     }
     let mut facts = match topic(cursor) {
         Topic::Catalog => Facts::read(Reason::CatalogRead),
+        Topic::Variables => return variables(cursor),
         Topic::Diagnostics => diagnostics(),
         Topic::Server => Facts::write(Reason::ServerShow),
     };
@@ -30,10 +31,22 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Facts {
     facts
 }
 
+/// `SHOW VARIABLES`, as long as its condition asks for nothing that differs from server to server.
+fn variables(cursor: &mut Cursor<'_>) -> Facts {
+    let mut facts = Facts::read(Reason::CatalogRead);
+    let asks_for_server = scan_strings(cursor, &mut facts, server_state::mentions_server_variable);
+    if asks_for_server {
+        facts.refuse(Reason::ServerShow);
+    }
+    facts
+}
+
 /// What a SHOW is about.
 enum Topic {
     /// What replication carries, or every server has alike.
     Catalog,
+    /// The session's variables, but those of the server are among them.
+    Variables,
     /// The previous statement.
     Diagnostics,
     /// One server.
@@ -75,17 +88,11 @@ fn topic(cursor: &mut Cursor<'_>) -> Topic {
         Keyword::Character if cursor.accept(Keyword::Set) => Topic::Catalog,
         Keyword::Storage if cursor.accept(Keyword::Engines) => Topic::Catalog,
         Keyword::Table if cursor.accept(Keyword::Status) => Topic::Catalog,
-        Keyword::Variables => variables(cursor),
-        Keyword::Session | Keyword::Local if cursor.accept(Keyword::Variables) => variables(cursor),
+        Keyword::Variables => Topic::Variables,
+        Keyword::Session | Keyword::Local if cursor.accept(Keyword::Variables) => Topic::Variables,
         Keyword::Procedure | Keyword::Function | Keyword::Package | Keyword::Library => routine(cursor),
         _ => Topic::Server,
     }
-}
-
-/// `SHOW VARIABLES`: the session's, but those of the server are among them.
-fn variables(cursor: &Cursor<'_>) -> Topic {
-    let condition = &cursor.text[cursor.token.start as usize..];
-    if server_state::mentions_server_variable(condition) { Topic::Server } else { Topic::Catalog }
 }
 
 /// `SHOW COUNT(*) WARNINGS`.

@@ -118,3 +118,7 @@ pub(super) const GLUED: [&str; 2] = [
      stddev_pop stddev_samp subdate substr substring sum system_user trim trim_oracle var_pop var_samp \
      variance",
 ];
+
+/// No longer built into MySQL from this version on; what they call then, a component's function or somebody's own, is
+/// not known.
+pub(super) const RETIRED: [(&str, u32); 3] = [("md5", 90_600), ("sha", 90_600), ("sha1", 90_600)];

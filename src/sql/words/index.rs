@@ -63,6 +63,9 @@ fn all_words() -> BTreeMap<&'static str, Word> {
             entry(&mut words, text).glued[flavour] = true;
         }
     }
+    for (text, version) in builtins::RETIRED {
+        entry(&mut words, text).retired = Some(version);
+    }
     for &(text, what) in impure::FUNCTIONS {
         entry(&mut words, text).impure = Some(what);
     }
@@ -79,6 +82,7 @@ fn entry<'a>(words: &'a mut BTreeMap<&'static str, Word>, text: &'static str) ->
         impure: None,
         suspicious: false,
         since: [u32::MAX; 2],
+        retired: None,
         glued: [false; 2],
     };
     words.entry(text).or_insert(blank)

@@ -28,6 +28,8 @@ pub(super) struct Word {
     pub(super) suspicious: bool,
     /// The first version whose grammar or list of functions has this word before a parenthesis, per flavour.
     since: [u32; 2],
+    /// The first version of MySQL that no longer has it as a built-in function.
+    retired: Option<u32>,
     /// Per flavour: with white space before the parenthesis it is not the built-in function, but a stored one.
     glued: [bool; 2],
 }
@@ -54,9 +56,14 @@ impl Word {
         }
         match self.impure {
             Some(impure) => Call::Impure(impure),
-            None if self.since[flavour] <= syntax.version => Call::Harmless,
+            None if self.since[flavour] <= syntax.version && !self.is_retired(syntax) => Call::Harmless,
             None => Call::Stored,
         }
+    }
+
+    fn is_retired(&self, syntax: &Syntax) -> bool {
+        let is_gone = |version| syntax.version == 0 || syntax.version >= version;
+        syntax.flavour == Flavour::MySql && self.retired.is_some_and(is_gone)
     }
 }
 

@@ -34,6 +34,9 @@ fn a_function_is_built_in_only_where_the_server_has_it() {
     assert_eq!(mariadb("uuid_to_bin", 110_806), Call::Stored);
     assert_eq!(mariadb("nvl", 110_806), Call::Harmless);
     assert_eq!(mysql("nvl", 90_704), Call::Stored);
+    assert_eq!(mysql("md5", 90_400), Call::Harmless);
+    assert_eq!(mysql("md5", 90_600), Call::Stored);
+    assert_eq!(mariadb("md5", 110_806), Call::Harmless);
     assert_eq!(mysql("my_function", 90_704), Call::Stored);
     assert_eq!(mysql("get_lock", 90_704), Call::Impure(Impure::NamedLock));
 }

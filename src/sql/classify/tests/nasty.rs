@@ -237,6 +237,27 @@ fn what_decides_may_be_the_last_of_very_many_tokens() {
 }
 
 #[test]
+fn time_is_linear_in_length() {
+    for piece in [
+        "show variables like 'a';",
+        "set names a;",
+        "/*+ x */",
+        "/*!99999 /* */ */",
+        "-",
+        "@",
+        "'a'",
+        "(",
+        "f(",
+    ] {
+        let text = format!("select 1;{}", piece.repeat(200_000 / piece.len()));
+        let start = std::time::Instant::now();
+        mysql(&text);
+        // Quadratic work would take minutes.
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{piece}");
+    }
+}
+
+#[test]
 fn depth_costs_no_stack() {
     let deep = |depth: usize| format!("{}select 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(mysql(&deep(100_000)).is_read());
