@@ -25,7 +25,11 @@ impl ClientError {
 
     /// 1040 ER_CON_COUNT_ERROR
     pub fn too_many_connections(detail: &str) -> Self {
-        let message = if detail.is_empty() { "Too many connections".to_owned() } else { format!("Too many connections: {detail}") };
+        let message = if detail.is_empty() {
+            "Too many connections".to_owned()
+        } else {
+            format!("Too many connections: {detail}")
+        };
         Self::new(1040, "08004", message)
     }
 
@@ -57,7 +61,11 @@ impl ClientError {
 
     /// 1153 ER_NET_PACKET_TOO_LARGE
     pub fn packet_too_large() -> Self {
-        Self::new(1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes (limit [limits] max_command)")
+        Self::new(
+            1153,
+            "08S01",
+            "Got a packet bigger than 'max_allowed_packet' bytes (limit [limits] max_command)",
+        )
     }
 
     /// 1156 ER_NET_PACKETS_OUT_OF_ORDER
@@ -77,7 +85,9 @@ impl ClientError {
 
     /// 1461 ER_MAX_PREPARED_STMT_COUNT_REACHED
     pub fn too_many_statements(limit: usize) -> Self {
-        let message = format!("Can't create more than {limit} prepared statements in a session (limit [cache] prepared_per_session)");
+        let message = format!(
+            "Can't create more than {limit} prepared statements in a session (limit [cache] prepared_per_session)"
+        );
         Self::new(1461, "42000", message)
     }
 
@@ -93,7 +103,11 @@ impl ClientError {
 
     /// 3159 ER_SECURE_TRANSPORT_REQUIRED
     pub fn tls_required() -> Self {
-        Self::new(3159, "08004", "Connections using insecure transport are prohibited ([tls.client] mode is required)")
+        Self::new(
+            3159,
+            "08004",
+            "Connections using insecure transport are prohibited ([tls.client] mode is required)",
+        )
     }
 
     /// 9001: ProxySQL's number for "no server in time", which users look for.

@@ -47,7 +47,8 @@ impl Listener {
             }
             ListenAddress::Unix(path) => {
                 remove_dead_socket(path).with_context(|| format!("[listen] address {}", path.display()))?;
-                let listener = UnixListener::bind(path).with_context(|| format!("[listen] address {}", path.display()))?;
+                let listener = UnixListener::bind(path)
+                    .with_context(|| format!("[listen] address {}", path.display()))?;
                 Ok(Self::Unix(listener, Unlink(path.clone())))
             }
         }
@@ -56,7 +57,9 @@ impl Listener {
     /// Where it listens, with the port that the system chose.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
+            Self::Tcp(listener) => {
+                listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+            }
             Self::Unix(_, Unlink(path)) => path.display().to_string(),
         }
     }

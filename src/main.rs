@@ -67,7 +67,9 @@ fn main() -> ExitCode {
             Ok(())
         }
         (None, Some(file)) => serve(&file),
-        (None, None) => Err(anyhow::anyhow!("no config: run dauphin --config FILE (config/minimal.toml is a start), or dauphin --help")),
+        (None, None) => Err(anyhow::anyhow!(
+            "no config: run dauphin --config FILE (config/minimal.toml is a start), or dauphin --help"
+        )),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,7 +122,13 @@ fn watch(context: &Arc<Context>) -> anyhow::Result<tokio::runtime::Runtime> {
         .context("starting the control thread")?;
     let (fleet, account) = (context.fleet.clone(), context.own_account().clone());
     let config = &context.config;
-    let monitor = monitor::run(fleet, account, config.monitor.clone(), config.routing.primary_reads, context.published.clone());
+    let monitor = monitor::run(
+        fleet,
+        account,
+        config.monitor.clone(),
+        config.routing.primary_reads,
+        context.published.clone(),
+    );
     runtime.spawn(monitor);
     Ok(runtime)
 }
@@ -136,8 +144,11 @@ fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 
 async fn serve_clients(context: Arc<Context>) -> anyhow::Result<()> {
     let listen = &context.config.listen;
-    let listeners: Vec<Listener> =
-        listen.addresses.iter().map(|address| Listener::bind(address, listen.backlog)).collect::<anyhow::Result<_>>()?;
+    let listeners: Vec<Listener> = listen
+        .addresses
+        .iter()
+        .map(|address| Listener::bind(address, listen.backlog))
+        .collect::<anyhow::Result<_>>()?;
     wait_for_first_table(&context).await;
     let (stop, sessions, accepting) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
     for listener in listeners {
@@ -147,7 +158,10 @@ async fn serve_clients(context: Arc<Context>) -> anyhow::Result<()> {
     let fleet = context.fleet.clone();
     let tidying = tokio::spawn(async move { fleet.keep_tidy().await });
     stop_signal().await?;
-    tracing::info!(sessions = context.sessions.len(), "stopping: no new clients, running sessions are closed");
+    tracing::info!(
+        sessions = context.sessions.len(),
+        "stopping: no new clients, running sessions are closed"
+    );
     stop.cancel();
     tidying.abort();
     accepting.close();
@@ -169,7 +183,9 @@ async fn wait_for_first_table(context: &Context) {
         }
     };
     if tokio::time::timeout(Duration::from_secs(5), first).await.is_err() {
-        tracing::warn!("not all servers have answered yet; clients are greeted as by MySQL 8.0.0 until one does");
+        tracing::warn!(
+            "not all servers have answered yet; clients are greeted as by MySQL 8.0.0 until one does"
+        );
     }
 }
 

@@ -3,7 +3,9 @@
 //! Sources: MySQL manual, "Caching SHA-2 Pluggable Authentication" and "Native Pluggable Authentication";
 //! with `H` the method's hash, a stored value is `H(H(password))` and an answer is `H(password)` hidden by XOR.
 
-use mysql_common::auth::plugins::{caching_sha2_password::scramble_sha256, mysql_native_password::scramble_native};
+use mysql_common::auth::plugins::{
+    caching_sha2_password::scramble_sha256, mysql_native_password::scramble_native,
+};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 

@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_packet_is_an_error() {
-        assert_eq!(Reader::new(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "x").lenenc_bytes(),
-            Err(ProtocolError::Truncated("x")));
+        assert_eq!(
+            Reader::new(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "x").lenenc_bytes(),
+            Err(ProtocolError::Truncated("x"))
+        );
     }
 }

@@ -171,8 +171,15 @@ pub fn put_result_set(
     }
     packet::put_with(out, sequence, |out| {
         if dialect.deprecate_eof {
-            let end =
-                Ok { header: marker::EOF, affected_rows: 0, last_insert_id: 0, status, warnings: 0, info: b"", state: b"" };
+            let end = Ok {
+                header: marker::EOF,
+                affected_rows: 0,
+                last_insert_id: 0,
+                status,
+                warnings: 0,
+                info: b"",
+                state: b"",
+            };
             end.put(out, false);
         } else {
             put_eof(out, 0, status);
@@ -215,6 +222,9 @@ mod tests {
     #[test]
     fn an_error_without_sqlstate_gets_the_general_one() {
         let error = Err::parse(b"\xff\x10\x04Too many connections").unwrap();
-        assert_eq!((error.code, &error.sqlstate, error.message), (1040, b"HY000", &b"Too many connections"[..]));
+        assert_eq!(
+            (error.code, &error.sqlstate, error.message),
+            (1040, b"HY000", &b"Too many connections"[..])
+        );
     }
 }

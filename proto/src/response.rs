@@ -122,6 +122,11 @@ impl Tracker {
         self.phase == Phase::End && self.body_left == 0
     }
 
+    /// Whether all that was passed on ends with a whole packet.
+    pub fn is_between_packets(&self) -> bool {
+        self.body_left == 0 && !self.continued
+    }
+
     /// Rows of all result sets so far.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -249,7 +254,9 @@ impl Tracker {
         };
         if first == marker::EOF && header.length < MAX_PAYLOAD {
             check_control(header)?;
-            let Some(payload) = buffer.get(HEADER..HEADER + header.length) else { return Ok(Part::Incomplete) };
+            let Some(payload) = buffer.get(HEADER..HEADER + header.length) else {
+                return Ok(Part::Incomplete);
+            };
             if OkPacket::parse(payload)?.status & status::CURSOR_EXISTS != 0 {
                 self.phase = Phase::Rows;
                 return self.packet(buffer);
@@ -365,7 +372,8 @@ impl Prepared {
         let statement_id = reader.u32()?;
         let columns = reader.u16()?;
         let parameters = reader.u16()?;
-        let warnings = if reader.rest().len() >= 3 { reader.bytes(1).and_then(|_| reader.u16())? } else { 0 };
+        let warnings =
+            if reader.rest().len() >= 3 { reader.bytes(1).and_then(|_| reader.u16())? } else { 0 };
         Ok(Self { statement_id, columns, parameters, warnings })
     }
 }

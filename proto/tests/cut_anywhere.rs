@@ -54,7 +54,8 @@ fn translate(packet: &[u8], kind: Kind, insert_eof: bool, out: &mut Vec<u8>) {
 
 fn ok(header: u8, status: u16) -> Vec<u8> {
     let mut payload = Vec::new();
-    let ok = reply::Ok { header, affected_rows: 0, last_insert_id: 0, status, warnings: 0, info: b"", state: b"" };
+    let ok =
+        reply::Ok { header, affected_rows: 0, last_insert_id: 0, status, warnings: 0, info: b"", state: b"" };
     ok.put(&mut payload, true);
     payload
 }

@@ -3,9 +3,7 @@
 use std::{io, sync::Arc};
 
 use dauphin_proto::{
-    CapabilityFlags, ProtocolError,
-    auth,
-    command,
+    CapabilityFlags, ProtocolError, auth, command,
     connect::{AUTH_MORE_DATA, AuthSwitch, Greeting, Login, NONCE},
     field::put_lenenc_bytes,
     packet::{self, HEADER},
@@ -88,13 +86,21 @@ impl ConnectError {
 ///
 /// # Errors
 /// See [`ConnectError`]; a wrong password is [`ConnectError::Refused`] with 1045.
-pub async fn connect(server: &Server, account: &Account, profile: Profile) -> Result<Connection, ConnectError> {
+pub async fn connect(
+    server: &Server,
+    account: &Account,
+    profile: Profile,
+) -> Result<Connection, ConnectError> {
     tokio::time::timeout(server.connect_timeout, connect_now(server, account, profile))
         .await
         .unwrap_or(Err(ConnectError::Timeout))
 }
 
-async fn connect_now(server: &Server, account: &Account, profile: Profile) -> Result<Connection, ConnectError> {
+async fn connect_now(
+    server: &Server,
+    account: &Account,
+    profile: Profile,
+) -> Result<Connection, ConnectError> {
     let mut wire = Wire { stream: dial(&server.address).await?, input: Buffer::default(), sequence: 0 };
     let greeting = Greeting::parse(&not_an_error(wire.read().await?)?)?;
     let mut login = login(&greeting, account, profile);
@@ -124,7 +130,11 @@ async fn dial(address: &ServerAddress) -> io::Result<Stream> {
 
 fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
     let mut attributes = Vec::new();
-    for (name, value) in [("program_name", "dauphin"), ("_client_name", "dauphin"), ("_client_version", env!("CARGO_PKG_VERSION"))] {
+    for (name, value) in [
+        ("program_name", "dauphin"),
+        ("_client_name", "dauphin"),
+        ("_client_version", env!("CARGO_PKG_VERSION")),
+    ] {
         put_lenenc_bytes(&mut attributes, name.as_bytes());
         put_lenenc_bytes(&mut attributes, value.as_bytes());
     }
@@ -154,7 +164,8 @@ async fn encrypt(
     let mut request = Vec::new();
     login.put_ssl_request(&mut request);
     wire.write(&request).await?;
-    let name = ServerName::try_from(host.clone()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+    let name =
+        ServerName::try_from(host.clone()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
     let stream = wire.stream.connect_tls(connector, name).await.map_err(ConnectError::Tls)?;
     Ok(Wire { stream, ..wire })
 }
@@ -194,7 +205,11 @@ async fn authenticate(
                     wire.write(&password_with_nul(account, &switch.plugin)?).await?;
                     continue;
                 }
-                *nonce = switch.nonce.as_slice().try_into().map_err(|_| ConnectError::Method(switch.plugin.clone()))?;
+                *nonce = switch
+                    .nonce
+                    .as_slice()
+                    .try_into()
+                    .map_err(|_| ConnectError::Method(switch.plugin.clone()))?;
                 let answer = answer(&switch.plugin, nonce, account);
                 *plugin = switch.plugin;
                 wire.write(&answer.ok_or_else(|| ConnectError::Method(plugin.clone()))?).await?;
@@ -208,7 +223,12 @@ async fn authenticate(
 }
 
 /// Hands over the password itself: under TLS as it is, else encrypted with the server's RSA key.
-async fn full_exchange(wire: &mut Wire, nonce: &[u8; NONCE], plugin: &str, account: &Account) -> Result<(), ConnectError> {
+async fn full_exchange(
+    wire: &mut Wire,
+    nonce: &[u8; NONCE],
+    plugin: &str,
+    account: &Account,
+) -> Result<(), ConnectError> {
     let mut password = password_with_nul(account, plugin)?;
     if wire.stream.is_private() {
         return wire.write(&password).await;

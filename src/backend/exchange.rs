@@ -113,7 +113,10 @@ impl Exchange {
     /// The connection is lost or ended.
     pub async fn fill(&mut self) -> Result<(), BackendLost> {
         match self.held.connection.fill(CONTROL_LIMIT + HEADER).await {
-            Ok(0) => Err(self.lost(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))),
+            Ok(0) => {
+                Err(self
+                    .lost(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")))
+            }
             Ok(_) => {
                 self.begun = true;
                 Ok(())
@@ -144,7 +147,9 @@ impl Exchange {
     /// The server has sent more than the response: the connection is out of step and closed.
     pub fn finish(mut self) -> Result<Lease, BackendLost> {
         if !self.held.connection.input.is_empty() {
-            return Err(self.lost(io::Error::new(io::ErrorKind::InvalidData, "bytes beyond the end of a response")));
+            return Err(
+                self.lost(io::Error::new(io::ErrorKind::InvalidData, "bytes beyond the end of a response"))
+            );
         }
         self.held.connection.input.consume(0);
         Ok(Lease(self.held))
@@ -179,7 +184,10 @@ pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Sha
             Part::InsertEof(_) => continue,
             Part::Incomplete => {
                 if input.fill(stream, CONTROL_LIMIT + HEADER).await? == 0 {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the server closed the connection",
+                    ));
                 }
                 continue;
             }
@@ -204,6 +212,9 @@ pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Sha
 /// The largest answer that dauphin takes to a question of its own, in bytes.
 pub const OWN_RESPONSE_LIMIT: usize = 16 << 20;
 
+/// The values of one row; `None` is NULL.
+pub type Row = Vec<Option<Vec<u8>>>;
+
 /// The answer to one of dauphin's own commands.
 #[derive(Debug, Default)]
 pub struct Own {
@@ -212,7 +223,7 @@ pub struct Own {
     /// The names of its columns.
     pub columns: Vec<String>,
     /// The rows of a text result set.
-    pub rows: Vec<Vec<Option<Vec<u8>>>>,
+    pub rows: Vec<Row>,
     /// The payload of COM_STMT_PREPARE_OK.
     pub prepared: Option<dauphin_proto::response::Prepared>,
     /// Status flags at the end.
@@ -224,7 +235,9 @@ impl Own {
         match kind {
             Kind::Err => self.error = reply::Err::parse(payload).ok().map(Into::into),
             Kind::Prepared => self.prepared = dauphin_proto::response::Prepared::parse(payload).ok(),
-            Kind::Ok | Kind::RowsEnd => self.status = reply::Ok::parse(payload).map(|ok| ok.status).unwrap_or_default(),
+            Kind::Ok | Kind::RowsEnd => {
+                self.status = reply::Ok::parse(payload).map(|ok| ok.status).unwrap_or_default()
+            }
             Kind::LocalInfile => {}
         }
     }
@@ -243,7 +256,7 @@ impl Own {
 }
 
 /// The columns' names and the rows in the packets of one text result set.
-fn result_set(mut packets: &[u8]) -> (Vec<String>, Vec<Vec<Option<Vec<u8>>>>) {
+fn result_set(mut packets: &[u8]) -> (Vec<String>, Vec<Row>) {
     let mut payloads = std::iter::from_fn(|| {
         let packet = dauphin_proto::packet::whole(packets)?;
         packets = &packets[packet.len()..];
@@ -261,7 +274,7 @@ fn column_name(definition: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-fn values(row: &[u8]) -> Vec<Option<Vec<u8>>> {
+fn values(row: &[u8]) -> Row {
     let mut reader = Reader::new(row, "a row");
     let mut values = Vec::new();
     while let Some(&first) = reader.rest().first() {

@@ -58,10 +58,14 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// `wait_timeout` passed while the server's limit was reached.
-    #[error("all connections to it are in use (limit [pool] max_connections_per_server or the server's max_connections, waited [pool] wait_timeout)")]
+    #[error(
+        "all connections to it are in use (limit [pool] max_connections_per_server or the server's max_connections, waited [pool] wait_timeout)"
+    )]
     ServerLimit,
     /// `wait_timeout` passed while the user's limit was reached.
-    #[error("all connections of this user to it are in use (limit [pool] max_connections_per_user, waited [pool] wait_timeout)")]
+    #[error(
+        "all connections of this user to it are in use (limit [pool] max_connections_per_user, waited [pool] wait_timeout)"
+    )]
     UserLimit,
     /// Too many wait already.
     #[error("too many sessions wait for a connection to it (limit [pool] max_waiting)")]
@@ -87,8 +91,9 @@ struct Inner {
     waiters: VecDeque<Waiter>,
 }
 
-/// Idle connections of one key, the most recently used last.
+/// Idle connections of one key, the most recently used last. Boxed as they are lent: moved, not copied.
 #[derive(Debug)]
+#[expect(clippy::vec_box, reason = "a lease holds its connection in a box; unboxing here would copy it twice a statement")]
 struct Bucket {
     key: Key,
     connections: Vec<Box<Connection>>,
@@ -304,7 +309,8 @@ impl Pool {
 
     fn close_idle(&self, chosen: impl Fn(&Key) -> bool) {
         let mut inner = self.inner.lock();
-        let buckets: Vec<_> = inner.idle.extract_if(|_, bucket| chosen(&bucket.key)).map(|(_, bucket)| bucket).collect();
+        let buckets: Vec<_> =
+            inner.idle.extract_if(|_, bucket| chosen(&bucket.key)).map(|(_, bucket)| bucket).collect();
         for bucket in buckets {
             for _ in bucket.connections {
                 inner.idle_count -= 1;
@@ -394,7 +400,9 @@ impl Inner {
         let candidates = self.idle.values_mut().filter(|bucket| {
             !bucket.connections.is_empty() && (!same_user_only || bucket.key.account.user == key.account.user)
         });
-        let Some(bucket) = candidates.min_by_key(|bucket| bucket.connections[0].idle_since) else { return false };
+        let Some(bucket) = candidates.min_by_key(|bucket| bucket.connections[0].idle_since) else {
+            return false;
+        };
         bucket.connections.remove(0);
         let user = bucket.key.account.user.clone();
         self.idle_count -= 1;

@@ -123,7 +123,8 @@ impl PreparedStatements {
             self.to_close.push(old.id);
         }
         if self.by_source.len() > limit.max(1) {
-            let oldest = self.by_source.iter().min_by_key(|(_, statement)| statement.used).map(|(key, _)| *key);
+            let oldest =
+                self.by_source.iter().min_by_key(|(_, statement)| statement.used).map(|(key, _)| *key);
             let evicted = oldest.and_then(|key| self.by_source.remove(&key));
             self.to_close.extend(evicted.map(|statement| statement.id));
         }
@@ -160,7 +161,11 @@ impl PreparedStatements {
     /// Appends COM_STMT_CLOSE for all that is to be closed.
     pub fn put_closes(&mut self, out: &mut Vec<u8>) {
         for id in self.to_close.drain(..) {
-            dauphin_proto::command::put_command(out, dauphin_proto::command::code::STMT_CLOSE, &id.to_le_bytes());
+            dauphin_proto::command::put_command(
+                out,
+                dauphin_proto::command::code::STMT_CLOSE,
+                &id.to_le_bytes(),
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{
     account::Account,
@@ -42,6 +43,7 @@ pub struct Server {
     pub(super) connect_timeout: Duration,
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
+    suspected: Notify,
     /// How far it is known to have applied the primary's transactions.
     applied: Mutex<Option<Position>>,
 }
@@ -65,7 +67,13 @@ pub enum LeaseError {
 
 impl Server {
     /// A server that nothing is known of yet.
-    pub fn new(id: ServerId, config: &crate::config::Server, pool: Pool, tls: Tls, connect_timeout: Duration) -> Self {
+    pub fn new(
+        id: ServerId,
+        config: &crate::config::Server,
+        pool: Pool,
+        tls: Tls,
+        connect_timeout: Duration,
+    ) -> Self {
         Self {
             id,
             name: config.name.clone(),
@@ -75,6 +83,7 @@ impl Server {
             tls,
             connect_timeout,
             suspect: AtomicBool::new(false),
+            suspected: Notify::new(),
             applied: Mutex::default(),
         }
     }
@@ -108,6 +117,7 @@ impl Server {
         if !self.suspect.swap(true, Ordering::AcqRel) {
             tracing::warn!(server = %self.name, cause, "server out of rotation until the monitor reaches it");
             self.pool.clear();
+            self.suspected.notify_one();
         }
     }
 
@@ -116,11 +126,18 @@ impl Server {
         self.suspect.load(Ordering::Acquire)
     }
 
-    /// The monitor has reached it.
-    pub fn trust(&self) {
-        if self.suspect.swap(false, Ordering::AcqRel) {
+    /// The monitor has reached it; answers whether it was suspected.
+    pub fn trust(&self) -> bool {
+        let was_suspect = self.suspect.swap(false, Ordering::AcqRel);
+        if was_suspect {
             tracing::info!(server = %self.name, "server reached again");
         }
+        was_suspect
+    }
+
+    /// Completes when somebody fails to reach it.
+    pub async fn suspected(&self) {
+        self.suspected.notified().await;
     }
 
     /// Whether the server is known to have applied `position`.
@@ -132,7 +149,9 @@ impl Server {
     pub fn note_applied(&self, position: &Position) {
         let mut applied = self.applied.lock();
         match &mut *applied {
-            Some(known) if known.source == position.source => known.sequence = known.sequence.max(position.sequence),
+            Some(known) if known.source == position.source => {
+                known.sequence = known.sequence.max(position.sequence)
+            }
             other => *other = Some(position.clone()),
         }
     }

@@ -56,7 +56,9 @@ fn web_pki(ca: &Ca) -> anyhow::Result<Arc<WebPkiServerVerifier>> {
     let mut roots = RootCertStore::empty();
     match ca {
         Ca::File(path) => {
-            for certificate in CertificateDer::pem_file_iter(path).with_context(|| format!("reading {}", path.display()))? {
+            for certificate in
+                CertificateDer::pem_file_iter(path).with_context(|| format!("reading {}", path.display()))?
+            {
                 roots.add(certificate?).with_context(|| format!("a certificate in {}", path.display()))?;
             }
         }

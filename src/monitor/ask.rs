@@ -63,8 +63,12 @@ impl Problem {
     /// What to do about it.
     pub fn remedy(&self) -> &str {
         match self {
-            Self::Unreachable(_) => "is the server up, and its address in `servers` right? dauphin keeps trying",
-            Self::Refused(_) => "check [account] user and password; `dauphin grants` prints the statements that create it",
+            Self::Unreachable(_) => {
+                "is the server up, and its address in `servers` right? dauphin keeps trying"
+            }
+            Self::Refused(_) => {
+                "check [account] user and password; `dauphin grants` prints the statements that create it"
+            }
             Self::MissingPrivilege { remedy, .. } => remedy,
         }
     }
@@ -85,7 +89,11 @@ impl Problem {
 
 impl From<ConnectError> for Problem {
     fn from(error: ConnectError) -> Self {
-        if error.is_unreachable() { Self::Unreachable(error.to_string()) } else { Self::Refused(error.to_string()) }
+        if error.is_unreachable() {
+            Self::Unreachable(error.to_string())
+        } else {
+            Self::Refused(error.to_string())
+        }
     }
 }
 
@@ -144,6 +152,8 @@ mod tests {
     #[test]
     fn a_missing_privilege_is_named_with_the_statement_that_mends_it() {
         let error = ServerError { code: 1227, sqlstate: *b"42000", message: b"Access denied".to_vec() };
-        assert!(Problem::of_server(error, Flavour::MariaDb).remedy().contains("GRANT REPLICA MONITOR ON *.*"));
+        assert!(
+            Problem::of_server(error, Flavour::MariaDb).remedy().contains("GRANT REPLICA MONITOR ON *.*")
+        );
     }
 }

@@ -8,11 +8,7 @@ use super::{Observation, Problem, Report, applied};
 use crate::{
     backend::Server,
     config::PrimaryReads,
-    routing::{
-        Epoch, Primary, RoutingTable, Term,
-        balance::Rotation,
-        table::Out,
-    },
+    routing::{Epoch, Primary, RoutingTable, Term, balance::Rotation, table::Out},
     topology::flavour::Version,
 };
 
@@ -92,15 +88,17 @@ impl Topology {
     /// The one server that takes writes. Of two writable ones neither is chosen, unless one is the primary already: two
     /// never both receive writes.
     fn choose_primary(&self) -> Result<usize, String> {
-        let writable: Vec<usize> =
-            (0..self.servers.len()).filter(|&at| self.report(at).is_some_and(|report| !report.read_only)).collect();
+        let writable: Vec<usize> = (0..self.servers.len())
+            .filter(|&at| self.report(at).is_some_and(|report| !report.read_only))
+            .collect();
         let current = self.term.as_ref().map(|term| term.server.id.0);
         if let Some(current) = current.filter(|current| writable.contains(current)) {
             return Ok(current);
         }
         match writable[..] {
             [only] => Ok(only),
-            [] => Err("no server is writable (read_only is on everywhere, or the primary does not answer)".to_owned()),
+            [] => Err("no server is writable (read_only is on everywhere, or the primary does not answer)"
+                .to_owned()),
             _ => {
                 let names: Vec<_> = writable.iter().map(|&at| self.servers[at].name.as_str()).collect();
                 Err(format!("{} are all writable: set read_only on all but the primary", names.join(" and ")))
@@ -116,7 +114,8 @@ impl Topology {
                 self.end_term();
                 self.epoch = Epoch(self.epoch.0 + 1);
                 let server = self.servers[*at].clone();
-                self.term = Some(Arc::new(Term { epoch: self.epoch, server, ended: CancellationToken::new() }));
+                self.term =
+                    Some(Arc::new(Term { epoch: self.epoch, server, ended: CancellationToken::new() }));
             }
             // A primary that does not answer for a moment has not lost its office: it is only suspected.
             Err(_) => {}
@@ -159,7 +158,9 @@ impl Topology {
             None => Some("does not replicate"),
             Some(replication) if !replication.applying => Some("replication applier stopped"),
             // While the primary is gone a replica that has applied all it got is as good as it was.
-            Some(replication) if !replication.receiving && primary.is_some() => Some("replication receiver stopped"),
+            Some(replication) if !replication.receiving && primary.is_some() => {
+                Some("replication receiver stopped")
+            }
             Some(_) => None,
         }
     }
@@ -175,7 +176,11 @@ impl Topology {
             epoch: shape.epoch,
             primary,
             replicas: Rotation::new(replicas),
-            out: shape.out.iter().map(|&(at, cause)| Out { server: self.servers[at].clone(), cause }).collect(),
+            out: shape
+                .out
+                .iter()
+                .map(|&(at, cause)| Out { server: self.servers[at].clone(), cause })
+                .collect(),
             version: shape.version.as_deref().map(Version::parse),
         }
     }
@@ -202,7 +207,7 @@ mod tests {
     }
 
     fn see(topology: &mut Topology, server: usize, report: Result<Report, Problem>) -> Option<RoutingTable> {
-        topology.observe(Observation { server, report })
+        topology.observe(Observation { server, recovered: false, report })
     }
 
     fn started() -> (Topology, RoutingTable) {
@@ -235,7 +240,9 @@ mod tests {
         see(&mut topology, 0, report(false));
         see(&mut topology, 1, report(false));
         let table = see(&mut topology, 2, report(true)).unwrap();
-        assert!(matches!(table.primary, Primary::Absent { ref cause } if cause.contains("db1:3306 and db2:3306")));
+        assert!(
+            matches!(table.primary, Primary::Absent { ref cause } if cause.contains("db1:3306 and db2:3306"))
+        );
     }
 
     #[tokio::test]

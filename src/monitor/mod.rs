@@ -12,12 +12,12 @@ use crate::{
     config::{Monitor as Config, PrimaryReads},
     routing::Published,
     topology::{
+        Flavour,
         flavour::Version,
         gtid::{self, Position},
-        Flavour,
     },
 };
-pub use ask::{Problem, Report, Replication};
+pub use ask::{Problem, Replication, Report};
 pub use assemble::Topology;
 
 /// How one server was when it was last asked.
@@ -25,6 +25,8 @@ pub use assemble::Topology;
 pub struct Observation {
     /// Its place in the config.
     pub server: usize,
+    /// Whether it was suspected to be gone and is not.
+    pub recovered: bool,
     /// What it said, or why it did not.
     pub report: Result<Report, Problem>,
 }
@@ -40,14 +42,23 @@ pub async fn run(
     let (sender, mut observations) = mpsc::channel(fleet.servers.len() * 4);
     let mut watchers = tokio::task::JoinSet::new();
     for (index, server) in fleet.servers.iter().enumerate() {
-        let watcher = Watcher { index, server: server.clone(), account: account.clone(), config: config.clone(), connection: None };
+        let watcher = Watcher {
+            index,
+            server: server.clone(),
+            account: account.clone(),
+            config: config.clone(),
+            connection: None,
+        };
         watchers.spawn(watcher.run(sender.clone()));
     }
     drop(sender);
     let mut topology = Topology::new(fleet.servers.clone(), primary_reads);
     while let Some(observation) = observations.recv().await {
-        if let Some(table) = topology.observe(observation) {
-            published.publish(table);
+        let recovered = observation.recovered;
+        match topology.observe(observation) {
+            Some(table) => published.publish(table),
+            None if recovered => published.wake(),
+            None => {}
         }
     }
 }
@@ -72,20 +83,22 @@ impl Watcher {
                     Err(Problem::Unreachable("no answer within [monitor] timeout".to_owned()))
                 }
             };
-            self.note(&report, &mut last_problem);
+            let recovered = self.note(&report, &mut last_problem);
             let pause = if report.is_ok() { self.config.interval } else { self.config.reconnect };
-            if sender.send(Observation { server: self.index, report }).await.is_err() {
+            if sender.send(Observation { server: self.index, recovered, report }).await.is_err() {
                 return;
             }
             self.pause(began + pause).await;
         }
     }
 
-    /// Until the next round; less when a session has just failed to reach the server.
+    /// Until the next round; hardly at all when a session has just failed to reach the server.
     async fn pause(&self, until: Instant) {
         const SOON: Duration = Duration::from_millis(50);
-        let soon = Instant::now() + SOON;
-        if self.server.is_suspect() { tokio::time::sleep_until(soon.min(until)).await } else { tokio::time::sleep_until(until).await }
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = self.server.suspected() => tokio::time::sleep_until(until.min(Instant::now() + SOON)).await,
+        }
     }
 
     async fn ask(&mut self) -> Result<Report, Problem> {
@@ -102,8 +115,8 @@ impl Watcher {
         Ok(report)
     }
 
-    /// What others may know at once, and a line in the log for each change.
-    fn note(&self, report: &Result<Report, Problem>, last_problem: &mut Option<Problem>) {
+    /// What others may know at once, and a line in the log for each change; answers whether a suspicion has ended.
+    fn note(&self, report: &Result<Report, Problem>, last_problem: &mut Option<Problem>) -> bool {
         let problem = report.as_ref().err().cloned();
         match (&problem, &*last_problem) {
             (Some(problem), last) if last.as_ref() != Some(problem) => {
@@ -112,12 +125,13 @@ impl Watcher {
             (None, Some(_)) => tracing::info!(server = %self.server.name, "server can be watched again"),
             _ => {}
         }
+        *last_problem = problem;
         match report {
-            Ok(_) => self.server.trust(),
+            Ok(_) => return self.server.trust(),
             Err(Problem::Unreachable(cause)) => self.server.suspect(cause),
             Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
         }
-        *last_problem = problem;
+        false
     }
 }
 

@@ -163,7 +163,8 @@ mod tests {
     async fn an_idle_buffer_holds_no_memory() {
         let (mut near, mut far) = tokio::io::duplex(64);
         let mut buffer = Buffer::default();
-        let waiting = tokio::time::timeout(std::time::Duration::from_millis(1), buffer.fill(&mut near, SMALL)).await;
+        let waiting =
+            tokio::time::timeout(std::time::Duration::from_millis(1), buffer.fill(&mut near, SMALL)).await;
         assert!(waiting.is_err());
         assert_eq!(buffer.bytes.capacity(), 0);
         tokio::io::AsyncWriteExt::write_all(&mut far, b"abc").await.unwrap();

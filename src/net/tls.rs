@@ -52,14 +52,17 @@ fn read(certificate: &Path, key: &Path) -> anyhow::Result<Identity> {
 /// The certificate that an earlier start has made, or a new one. A directory that cannot be written to is no reason not
 /// to start: the certificate is then another one after each restart.
 fn self_signed(directory: &Path) -> anyhow::Result<Identity> {
-    let (certificate, key): (PathBuf, PathBuf) = (directory.join("server-cert.pem"), directory.join("server-key.pem"));
+    let (certificate, key): (PathBuf, PathBuf) =
+        (directory.join("server-cert.pem"), directory.join("server-key.pem"));
     if certificate.exists() && key.exists() {
         return read(&certificate, &key);
     }
     let names = vec!["dauphin".to_owned(), "localhost".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).context("making a self-signed certificate")?;
     match keep(directory, &certificate, made.cert.pem(), &key, made.signing_key.serialize_pem()) {
-        Ok(()) => tracing::info!(certificate = %certificate.display(), "made a self-signed certificate for clients"),
+        Ok(()) => {
+            tracing::info!(certificate = %certificate.display(), "made a self-signed certificate for clients")
+        }
         Err(error) => tracing::warn!(
             directory = %directory.display(), %error,
             "the self-signed certificate for clients cannot be kept and will change with the next start; \
@@ -70,7 +73,13 @@ fn self_signed(directory: &Path) -> anyhow::Result<Identity> {
     Ok((vec![made.cert.der().clone()], key))
 }
 
-fn keep(directory: &Path, certificate: &Path, certificate_pem: String, key: &Path, key_pem: String) -> io::Result<()> {
+fn keep(
+    directory: &Path,
+    certificate: &Path,
+    certificate_pem: String,
+    key: &Path,
+    key_pem: String,
+) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     fs::create_dir_all(directory)?;
     let mut private = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(key)?;
@@ -91,7 +100,8 @@ impl PasswordKey {
     /// The system's randomness fails.
     pub fn generate() -> anyhow::Result<Self> {
         let private = PrivateDecryptingKey::generate(KeySize::Rsa2048).context("making an RSA key")?;
-        let der = AsDer::<PublicKeyX509Der<'_>>::as_der(&private.public_key()).context("encoding an RSA key")?;
+        let der =
+            AsDer::<PublicKeyX509Der<'_>>::as_der(&private.public_key()).context("encoding an RSA key")?;
         let public_pem = pem(der.as_ref());
         Ok(Self { private: OaepPrivateDecryptingKey::new(private).context("making an RSA key")?, public_pem })
     }
@@ -125,7 +135,8 @@ mod tests {
     #[test]
     fn a_password_encrypted_for_the_key_is_read() {
         let key = PasswordKey::generate().unwrap();
-        let hidden = dauphin_proto::auth::encrypt_for_server(b"secret\0", key.public_pem().as_bytes()).unwrap();
+        let hidden =
+            dauphin_proto::auth::encrypt_for_server(b"secret\0", key.public_pem().as_bytes()).unwrap();
         assert_eq!(&key.decrypt(&hidden).unwrap()[..], b"secret\0");
         assert!(key.decrypt(b"something else").is_none());
     }

@@ -51,13 +51,17 @@ fn order(weights: &[u64]) -> Box<[u16]> {
     let mut shares: Vec<i64> = weights.iter().map(|weight| (weight / divisor) as i64).collect();
     let mut total: i64 = shares.iter().sum();
     if total as u64 > MOST_TURNS {
-        shares = shares.iter().map(|share| (share * MOST_TURNS as i64 / total).max(i64::from(*share > 0))).collect();
+        shares = shares
+            .iter()
+            .map(|share| (share * MOST_TURNS as i64 / total).max(i64::from(*share > 0)))
+            .collect();
         total = shares.iter().sum();
     }
     let mut credit = vec![0; shares.len()];
     let turns = (0..total).map(|_| {
         credit.iter_mut().zip(&shares).for_each(|(credit, share)| *credit += share);
-        let (first, _) = credit.iter().enumerate().rev().max_by_key(|(_, credit)| **credit).expect("a turn has a server");
+        let (first, _) =
+            credit.iter().enumerate().rev().max_by_key(|(_, credit)| **credit).expect("a turn has a server");
         credit[first] -= total;
         first as u16
     });

@@ -101,12 +101,18 @@ pub struct Situation<'a> {
     pub autocommit: bool,
     /// `transaction_isolation` is SERIALIZABLE.
     pub serializable: bool,
+    /// `sql_auto_is_null`: `IS NULL` may mean the session's last insert.
+    pub auto_is_null: bool,
     /// `transaction_read_only`.
     pub read_only: bool,
     /// What ROUTER SET access_mode said.
     pub access_mode: Option<Access>,
     /// A replica refused a statement like this.
     pub refused_by_replica: bool,
+    /// It sets a variable that only its own connection will have.
+    pub sets_uncarried: bool,
+    /// The default schema makes it read what differs from server to server.
+    pub depends_on_server: bool,
     /// Replicas that have failed this statement already.
     pub tried: &'a [ServerId],
     /// Why it must be the primary, if an attempt elsewhere said so.
@@ -114,7 +120,12 @@ pub struct Situation<'a> {
 }
 
 /// Decides. The published table is needed beside `table` for whose turn it is.
-pub fn decide(statement: &Statement, situation: Situation<'_>, table: &RoutingTable, published: &Published) -> Decision {
+pub fn decide(
+    statement: &Statement,
+    situation: Situation<'_>,
+    table: &RoutingTable,
+    published: &Published,
+) -> Decision {
     if let Some(decision) = by_binding(statement, situation) {
         return decision;
     }
@@ -167,9 +178,14 @@ fn wants_primary(statement: &Statement, situation: Situation<'_>) -> Option<Reas
         (situation.access_mode == Some(Access::ReadWrite), Reason::AccessMode),
         (!situation.autocommit, Reason::AutocommitOff),
         (situation.serializable, Reason::Serializable),
+        (situation.auto_is_null, Reason::LastInsertId),
         (situation.refused_by_replica, Reason::RefusedByReplica),
+        (situation.depends_on_server, Reason::Text(Text::ServerTable)),
         (statement.needs.contains(Needs::LAST_INSERT_ID), Reason::LastInsertId),
-        (statement.effect == Effect::Session && binds_its_connection(statement), Reason::Text(statement.reason)),
+        (
+            statement.effect == Effect::Session && (situation.sets_uncarried || binds_its_connection(statement)),
+            Reason::Text(statement.reason),
+        ),
     ];
     checks.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
 }
@@ -189,7 +205,12 @@ fn binds_its_connection(statement: &Statement) -> bool {
     })
 }
 
-fn to_replica(statement: &Statement, situation: Situation<'_>, table: &RoutingTable, published: &Published) -> Decision {
+fn to_replica(
+    statement: &Statement,
+    situation: Situation<'_>,
+    table: &RoutingTable,
+    published: &Published,
+) -> Decision {
     let reason = match statement.effect {
         Effect::Begin { .. } => Reason::ReadOnlyTransaction,
         _ if statement.hint.is_some() => Reason::Hint,
@@ -197,7 +218,11 @@ fn to_replica(statement: &Statement, situation: Situation<'_>, table: &RoutingTa
     };
     let unfit = |server: &Server| server.is_suspect() || situation.tried.contains(&server.id);
     if let Some(Hint::Server(name)) = &statement.hint {
-        let named = table.replicas.servers().iter().find(|server| server.name.eq_ignore_ascii_case(name) && !unfit(server));
+        let named = table
+            .replicas
+            .servers()
+            .iter()
+            .find(|server| server.name.eq_ignore_ascii_case(name) && !unfit(server));
         if let Some(server) = named {
             return Decision { target: Target::Replica(server.clone()), reason };
         }

@@ -32,7 +32,9 @@ pub enum NoPrimary {
         cause: String,
     },
     /// Too many wait already.
-    #[error("no primary to write to, and {most} statements wait for one already (limit [routing] hold_max): {cause}")]
+    #[error(
+        "no primary to write to, and {most} statements wait for one already (limit [routing] hold_max): {cause}"
+    )]
     Full {
         /// The limit.
         most: usize,

@@ -100,7 +100,11 @@ pub struct Published {
 
 impl Default for Published {
     fn default() -> Self {
-        Self { table: ArcSwap::from_pointee(RoutingTable::unknown()), changes: watch::Sender::new(0), turn: AtomicUsize::new(0) }
+        Self {
+            table: ArcSwap::from_pointee(RoutingTable::unknown()),
+            changes: watch::Sender::new(0),
+            turn: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -118,6 +122,11 @@ impl Published {
     /// Replaces the table and wakes who waits for a change. For the topology's one owner.
     pub fn publish(&self, table: RoutingTable) {
         self.table.store(Arc::new(table));
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Wakes who waits although the table is the same: a server that was suspected has been reached.
+    pub fn wake(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 

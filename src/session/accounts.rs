@@ -38,7 +38,8 @@ pub struct Accounts {
 impl Accounts {
     /// An empty registry, with the users of the config.
     pub fn new(users: &[User], recheck: Duration, most: usize) -> Self {
-        let configured = users.iter().map(|user| (user.name.as_bytes().into(), user.password.clone())).collect();
+        let configured =
+            users.iter().map(|user| (user.name.as_bytes().into(), user.password.clone())).collect();
         Self { known: Mutex::default(), configured, recheck, most }
     }
 
@@ -49,7 +50,9 @@ impl Accounts {
 
     /// The account, if `answer` to `nonce` by `caching_sha2_password` fits a proof that is still trusted.
     pub fn by_sha2(&self, user: &[u8], nonce: &[u8; NONCE], answer: &[u8]) -> Option<Arc<Account>> {
-        self.trusted(user, |known| known.sha2.as_ref().is_some_and(|verifier| auth::verify_sha2(nonce, answer, verifier)))
+        self.trusted(user, |known| {
+            known.sha2.as_ref().is_some_and(|verifier| auth::verify_sha2(nonce, answer, verifier))
+        })
     }
 
     /// The account, if `answer` to `nonce` by `mysql_native_password` fits a proof that is still trusted.
@@ -88,7 +91,8 @@ impl Accounts {
             }
             Proof::NativeHash(hash) => (None, auth::native_stored_from_hash(hash)),
         };
-        let entry = Known { account: account.clone(), sha2, native: Zeroizing::new(native), proven: Instant::now() };
+        let entry =
+            Known { account: account.clone(), sha2, native: Zeroizing::new(native), proven: Instant::now() };
         let mut known = self.known.lock();
         if known.len() >= self.most && !known.contains_key(&account.user) {
             let oldest = known.iter().min_by_key(|(_, entry)| entry.proven).map(|(user, _)| user.clone());
@@ -149,7 +153,10 @@ mod tests {
         let replaced = prove(&accounts, "app", "changed").unwrap();
         assert!(accounts.by_password(b"app", b"secret").is_none());
         accounts.refused(&replaced);
-        assert!(accounts.by_password(b"app", b"changed").is_some(), "an old account's refusal is not the new one's");
+        assert!(
+            accounts.by_password(b"app", b"changed").is_some(),
+            "an old account's refusal is not the new one's"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -144,8 +144,10 @@ impl Pins {
         if let Some(reason) = self.binds_all() {
             return Some(reason);
         }
-        let hidden = |table: &Box<str>| self.temporary_tables.contains(table);
-        if !self.temporary_tables.is_empty() && (!statement.tables_known || statement.tables.iter().any(hidden)) {
+        let hidden = |table: &str| self.temporary_tables.contains(table);
+        if !self.temporary_tables.is_empty()
+            && (!statement.tables_known || statement.tables.iter().any(|table| hidden(table)))
+        {
             return Some(PinReason::TemporaryTable);
         }
         if !self.user_variables.is_empty() && statement.needs.contains(Needs::USER_VARIABLES) {

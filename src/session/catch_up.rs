@@ -6,10 +6,7 @@ use dauphin_proto::{command, response::Shape};
 
 use crate::{
     backend::{
-        Connection, Exchange, State,
-        connect::ServerError,
-        connection::Charsets,
-        exchange::BackendLost,
+        Connection, Exchange, State, connect::ServerError, connection::Charsets, exchange::BackendLost,
     },
     topology::{Flavour, gtid::LastWrite},
 };
@@ -63,7 +60,8 @@ impl CatchUp {
             command::put_command(&mut catch_up.bytes, command::code::INIT_DB, schema);
             catch_up.answers.push(Step::State(Shape::Status));
         }
-        if let Some(on) = wanted.multi_statements.filter(|_| has.multi_statements != wanted.multi_statements) {
+        if let Some(on) = wanted.multi_statements.filter(|_| has.multi_statements != wanted.multi_statements)
+        {
             let option = u16::from(!on).to_le_bytes();
             command::put_command(&mut catch_up.bytes, command::code::SET_OPTION, &option);
             catch_up.answers.push(Step::State(Shape::Status));
@@ -210,13 +208,16 @@ mod tests {
 
     fn state(variables: &[(&str, &str)], user: &[(&str, &str)]) -> State {
         let mut state = State::default();
-        state.variables = variables.iter().map(|(name, value)| ((*name).into(), value.as_bytes().into())).collect();
+        state.variables =
+            variables.iter().map(|(name, value)| ((*name).into(), value.as_bytes().into())).collect();
         state.user_variables = user.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         state
     }
 
     fn check(has: &State, wanted: &State, expected: &str) {
-        let charsets = Charsets { values: ["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"].map(|v| v.as_bytes().into()) };
+        let charsets = Charsets {
+            values: ["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"].map(|v| v.as_bytes().into()),
+        };
         let text = assignments(has, wanted, &charsets).unwrap_or_default();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
@@ -233,8 +234,16 @@ mod tests {
     #[test]
     fn character_sets_go_back_to_the_login_s() {
         let latin = state(&[("character_set_client", "latin1"), ("character_set_results", "")], &[]);
-        check(&state(&[], &[]), &latin, "SET SESSION character_set_client='latin1',SESSION character_set_results=NULL");
-        check(&latin, &state(&[], &[]), "SET SESSION character_set_client='utf8mb4',SESSION character_set_results='utf8mb4'");
+        check(
+            &state(&[], &[]),
+            &latin,
+            "SET SESSION character_set_client='latin1',SESSION character_set_results=NULL",
+        );
+        check(
+            &latin,
+            &state(&[], &[]),
+            "SET SESSION character_set_client='utf8mb4',SESSION character_set_results='utf8mb4'",
+        );
     }
 
     #[test]
@@ -248,7 +257,15 @@ mod tests {
 
     #[test]
     fn a_number_is_told_from_a_text() {
-        for (text, number) in [("10", true), ("-1", true), ("10.000000", true), ("", false), ("+00:00", false), ("1.", false), ("ON", false)] {
+        for (text, number) in [
+            ("10", true),
+            ("-1", true),
+            ("10.000000", true),
+            ("", false),
+            ("+00:00", false),
+            ("1.", false),
+            ("ON", false),
+        ] {
             assert_eq!(is_number(text.as_bytes()), number, "{text}");
         }
     }

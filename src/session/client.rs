@@ -77,8 +77,16 @@ impl Packet {
 impl Client {
     /// A client that has not said anything yet.
     pub fn new(stream: Stream, max_command: usize) -> Self {
-        let host = stream.peer().map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
-        Self { stream, input: Buffer::default(), capabilities: CapabilityFlags::empty(), host, max_command, reply_sequence: 1 }
+        let host =
+            stream.peer().map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
+        Self {
+            stream,
+            input: Buffer::default(),
+            capabilities: CapabilityFlags::empty(),
+            host,
+            max_command,
+            reply_sequence: 1,
+        }
     }
 
     /// How the client wants its results.
@@ -177,7 +185,10 @@ impl Client {
         self.stream.read_exact(&mut head).await?;
         let header = Header::peek(&head).expect("a header is four bytes");
         if header.length > limit {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a login packet is larger than its limit"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a login packet is larger than its limit",
+            ));
         }
         let mut payload = vec![0; header.length];
         self.stream.read_exact(&mut payload).await?;
@@ -255,7 +266,10 @@ async fn fill(buffer: &mut Buffer, stream: &mut Stream) -> io::Result<()> {
 
 async fn fill_to(buffer: &mut Buffer, stream: &mut Stream, limit: usize) -> io::Result<()> {
     match buffer.fill(stream, limit).await? {
-        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed the connection in the middle of a packet")),
+        0 => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the client closed the connection in the middle of a packet",
+        )),
         _ => Ok(()),
     }
 }

@@ -13,9 +13,17 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
-use super::{accounts::Accounts, catch_up::{CatchUp, CatchUpError}, login, registry::Registry};
+use super::{
+    accounts::Accounts,
+    catch_up::{CatchUp, CatchUpError},
+    login,
+    registry::Registry,
+};
 use crate::{
-    backend::{Account, Fleet, Pool, Profile, Server, State, connect, exchange::OWN_RESPONSE_LIMIT, pool::Key, server::LeaseError},
+    backend::{
+        Account, Fleet, Pool, Profile, Server, State, connect, exchange::{OWN_RESPONSE_LIMIT, Row}, pool::Key,
+        server::LeaseError,
+    },
     config::{Config, DefaultPlugin},
     error::{Answer, ClientError},
     net::tls::PasswordKey,
@@ -89,7 +97,11 @@ impl Context {
 
     /// The version that clients are told: the lowest of the servers.
     pub fn version(&self) -> String {
-        self.published.load().version.as_ref().map_or_else(|| "8.0.0".to_owned(), |version| version.text.clone())
+        self.published
+            .load()
+            .version
+            .as_ref()
+            .map_or_else(|| "8.0.0".to_owned(), |version| version.text.clone())
     }
 
     /// Whose dialect the servers speak.
@@ -102,7 +114,9 @@ impl Context {
         match self.config.auth.default_plugin {
             DefaultPlugin::CachingSha2Password => auth::CACHING_SHA2,
             DefaultPlugin::MysqlNativePassword => auth::NATIVE,
-            DefaultPlugin::Auto => login::default_plugin(self.flavour(), self.hashes_readable.load(Ordering::Relaxed)),
+            DefaultPlugin::Auto => {
+                login::default_plugin(self.flavour(), self.hashes_readable.load(Ordering::Relaxed))
+            }
         }
     }
 
@@ -116,7 +130,9 @@ impl Context {
     /// The RSA key for passwords, made when first asked for.
     pub async fn password_key(&self) -> Arc<PasswordKey> {
         let make = || async {
-            let made = tokio::task::spawn_blocking(PasswordKey::generate).await.expect("making a key does not panic");
+            let made = tokio::task::spawn_blocking(PasswordKey::generate)
+                .await
+                .expect("making a key does not panic");
             Arc::new(made.expect("the system has randomness"))
         };
         self.password_key.get_or_init(make).await.clone()
@@ -170,7 +186,12 @@ impl Context {
     ///
     /// # Errors
     /// What the client is to be told: the server's error, or that no server can be reached.
-    pub async fn any_connection(&self, account: &Arc<Account>, profile: Profile, wanted: &Arc<State>) -> Result<(), Answer> {
+    pub async fn any_connection(
+        &self,
+        account: &Arc<Account>,
+        profile: Profile,
+        wanted: &Arc<State>,
+    ) -> Result<(), Answer> {
         let mut last = "no server is in rotation".to_owned();
         for server in self.servers_to_ask() {
             match Self::bring_to(&server, account, profile, wanted).await {
@@ -182,7 +203,12 @@ impl Context {
         Err(ClientError::no_server(last).into())
     }
 
-    async fn bring_to(server: &Arc<Server>, account: &Arc<Account>, profile: Profile, wanted: &Arc<State>) -> Result<(), Reached> {
+    async fn bring_to(
+        server: &Arc<Server>,
+        account: &Arc<Account>,
+        profile: Profile,
+        wanted: &Arc<State>,
+    ) -> Result<(), Reached> {
         let mut lease = server.lease(account, profile, wanted).await?;
         let catch_up = CatchUp::new(lease.connection(), wanted);
         if !catch_up.is_empty() {
@@ -226,13 +252,17 @@ impl Context {
         Vec::new()
     }
 
-    async fn ask(&self, server: &Arc<Server>, query: &str) -> Result<Vec<Vec<Option<Vec<u8>>>>, Asked> {
+    async fn ask(&self, server: &Arc<Server>, query: &str) -> Result<Vec<Row>, Asked> {
         let fresh = Arc::default();
-        let lease = server.lease(&self.own_account, Profile::own(), &fresh).await.map_err(|_| Asked::NoAnswer)?;
+        let lease =
+            server.lease(&self.own_account, Profile::own(), &fresh).await.map_err(|_| Asked::NoAnswer)?;
         let mut bytes = Vec::new();
         dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
         let mut exchange = lease.send(&bytes).await.map_err(|_| Asked::NoAnswer)?;
-        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.map_err(|_| Asked::NoAnswer)?;
+        let answer = exchange
+            .own_response(dauphin_proto::response::Shape::Query)
+            .await
+            .map_err(|_| Asked::NoAnswer)?;
         exchange.finish().map_err(|_| Asked::NoAnswer)?.release();
         if answer.error.is_some() { Err(Asked::NotAllowed) } else { Ok(answer.rows) }
     }

@@ -5,7 +5,12 @@ use crate::error::ClientError;
 
 impl Session {
     /// KILL [QUERY] id, or COM_PROCESS_KILL. An id that is no session's goes to the primary, which has ids of its own.
-    pub(super) async fn kill(&mut self, id: u64, query_only: bool, packet: &mut Packet) -> Result<(), SessionError> {
+    pub(super) async fn kill(
+        &mut self,
+        id: u64,
+        query_only: bool,
+        packet: &mut Packet,
+    ) -> Result<(), SessionError> {
         let Some(target) = self.context.sessions.find(id) else {
             return self.run_known(packet, &route::SERVER).await;
         };
@@ -15,7 +20,10 @@ impl Session {
         if let Some(running) = target.running() {
             let server = self.context.fleet.servers[running.server.0].clone();
             let mut bytes = Vec::new();
-            dauphin_proto::command::put_query(&mut bytes, format!("KILL QUERY {}", running.connection).as_bytes());
+            dauphin_proto::command::put_query(
+                &mut bytes,
+                format!("KILL QUERY {}", running.connection).as_bytes(),
+            );
             if let Ok(lease) = server.lease(&self.account, self.profile, &self.state).await
                 && let Ok(mut exchange) = lease.send(&bytes).await
                 && exchange.own_response(dauphin_proto::response::Shape::Query).await.is_ok()

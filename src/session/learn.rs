@@ -25,8 +25,13 @@ pub struct Tracks {
 impl Default for Tracks {
     fn default() -> Self {
         // The servers' defaults; MySQL manual, "Server System Variables", session_track_*.
-        let names: [&[u8]; 5] =
-            [b"time_zone", b"autocommit", b"character_set_client", b"character_set_results", b"character_set_connection"];
+        let names: [&[u8]; 5] = [
+            b"time_zone",
+            b"autocommit",
+            b"character_set_client",
+            b"character_set_results",
+            b"character_set_connection",
+        ];
         Self { variables: names.map(Into::into).into(), schema: true, state: false, gtids: false }
     }
 }
@@ -36,7 +41,9 @@ impl Tracks {
     fn set(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"session_track_system_variables" => {
-                let names = value.split(|&byte| byte == b',').map(|name| name.trim_ascii().to_ascii_lowercase().into());
+                let names = value
+                    .split(|&byte| byte == b',')
+                    .map(|name| name.trim_ascii().to_ascii_lowercase().into());
                 self.variables = names.collect();
             }
             b"session_track_schema" => self.schema = is_on(value),
@@ -166,7 +173,14 @@ impl Reported {
         Ok(())
     }
 
-    fn variable(&mut self, name: &[u8], value: &[u8], flavour: Flavour, state: &mut Arc<State>, tracks: &mut Tracks) {
+    fn variable(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        flavour: Flavour,
+        state: &mut Arc<State>,
+        tracks: &mut Tracks,
+    ) {
         let Ok(name) = std::str::from_utf8(name) else { return };
         if name == "last_gtid" {
             return self.write(flavour, value);
@@ -200,7 +214,8 @@ impl Reported {
 mod tests {
     use super::*;
 
-    const BLOCK: &[u8] = b"\x00\x10\x08sql_mode\x06ANSI,X\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x011";
+    const BLOCK: &[u8] =
+        b"\x00\x10\x08sql_mode\x06ANSI,X\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x02\x011";
 
     #[test]
     fn reports_go_into_the_state() {

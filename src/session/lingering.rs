@@ -59,10 +59,13 @@ impl InsertId {
 impl Session {
     /// COM_PING: answered here, unless the previous statement's connection is at hand, where it resets ROW_COUNT().
     pub(super) async fn ping(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
-        let Some(Lingering { lease, keeps, until }) = self.lingering.take() else { return Ok(self.say_ok().await?) };
+        let Some(Lingering { lease, keeps, until }) = self.lingering.take() else {
+            return Ok(self.say_ok().await?);
+        };
         let role = self.role_of(lease.server());
         let (reason, last) = (Reason::FollowUp, self.route.last.take());
-        let outcome = self.on_lease(packet, Borrowed { lease, role, reason, bound: false }, Shape::Status).await;
+        let outcome =
+            self.on_lease(packet, Borrowed { lease, role, reason, bound: false }, Shape::Status).await;
         self.route.last = last;
         match outcome {
             Ok((lease, _)) => {

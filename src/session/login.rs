@@ -6,8 +6,7 @@
 use std::{io, sync::Arc};
 
 use dauphin_proto::{
-    CapabilityFlags, ProtocolError,
-    auth,
+    CapabilityFlags, ProtocolError, auth,
     connect::{AUTH_MORE_DATA, AuthSwitch, ChangeUser, Greeting, Login, NONCE, SSL_REQUEST},
     packet::HEADER,
     reply::status,
@@ -16,14 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{client::Client, context::Context};
 use crate::{
-    backend::{
-        Account, Proof,
-        connect::ConnectError,
-        profile,
-        server::LeaseError,
-        state::State,
-        Profile,
-    },
+    backend::{Account, Profile, Proof, connect::ConnectError, profile, server::LeaseError, state::State},
     config::{ClientTlsMode, ReadAccounts},
     error::{Answer, ClientError},
     topology::Flavour,
@@ -64,7 +56,11 @@ const LOGIN_LIMIT: usize = 72 << 10;
 ///
 /// # Errors
 /// See [`LoginError`].
-pub async fn log_in(mut client: Client, context: &Context, id: u32) -> Result<(Client, LoggedIn), (Client, LoginError)> {
+pub async fn log_in(
+    mut client: Client,
+    context: &Context,
+    id: u32,
+) -> Result<(Client, LoggedIn), (Client, LoginError)> {
     let nonce = match greet(&mut client, context, id).await {
         Ok(nonce) => nonce,
         Err(error) => return Err((client, error.into())),
@@ -98,7 +94,10 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
 /// utf8mb4_general_ci: the greeting's collation informs only; the client's own counts.
 const DEFAULT_COLLATION: u8 = 45;
 
-async fn read_login(mut client: Client, context: &Context) -> Result<(Client, Login, u8), (Client, LoginError)> {
+async fn read_login(
+    mut client: Client,
+    context: &Context,
+) -> Result<(Client, Login, u8), (Client, LoginError)> {
     let (mut payload, mut sequence) = match client.first_packet(LOGIN_LIMIT).await {
         Ok(packet) => packet,
         Err(error) => return Err((client, error.into())),
@@ -186,7 +185,12 @@ async fn finish(
 }
 
 /// Enters the schema on a connection of the account's, as a login would; the connection stays in it, for the session.
-async fn check_schema(context: &Context, account: &Arc<Account>, profile: Profile, schema: &[u8]) -> Result<(), Answer> {
+async fn check_schema(
+    context: &Context,
+    account: &Arc<Account>,
+    profile: Profile,
+    schema: &[u8],
+) -> Result<(), Answer> {
     let mut wanted = Arc::new(State::default());
     State::change(&mut wanted, |state| state.schema = Some(schema.into()));
     context.any_connection(account, profile, &wanted).await
@@ -204,7 +208,12 @@ struct Challenge<'a> {
 
 impl Challenge<'_> {
     /// The account behind the first answer, made with the method `plugin`; asks for more where that does not settle it.
-    async fn prove(&mut self, plugin: &str, answer: &[u8], profile: Profile) -> Result<Arc<Account>, LoginError> {
+    async fn prove(
+        &mut self,
+        plugin: &str,
+        answer: &[u8],
+        profile: Profile,
+    ) -> Result<Arc<Account>, LoginError> {
         if answer.is_empty() && (plugin == auth::CACHING_SHA2 || plugin == auth::NATIVE) {
             return self.settle(Proof::Password(Zeroizing::default()), profile).await;
         }
@@ -227,9 +236,9 @@ impl Challenge<'_> {
     async fn by_sha2(&mut self, answer: &[u8], profile: Profile) -> Result<Arc<Account>, LoginError> {
         let accounts = &self.context.accounts;
         let fast = match accounts.configured(self.user) {
-            Some(password) => self
-                .verifies_configured(password.reveal(), answer)
-                .then(|| accounts.candidate(self.user, Proof::Password(Zeroizing::new(password.reveal().to_vec())))),
+            Some(password) => self.verifies_configured(password.reveal(), answer).then(|| {
+                accounts.candidate(self.user, Proof::Password(Zeroizing::new(password.reveal().to_vec())))
+            }),
             None => accounts.by_sha2(self.user, &self.nonce, answer),
         };
         if let Some(account) = fast {
@@ -304,7 +313,8 @@ impl Challenge<'_> {
         {
             return Ok(account);
         }
-        if let (Some(configured), Proof::Password(password)) = (self.context.accounts.configured(self.user), &proof)
+        if let (Some(configured), Proof::Password(password)) =
+            (self.context.accounts.configured(self.user), &proof)
             && auth::sha2_verifier(configured.reveal()) != auth::sha2_verifier(password)
         {
             return Err(self.denied(with_password));
@@ -324,7 +334,10 @@ impl Challenge<'_> {
                 tracing::warn!(user = %account.name(), method, "account cannot be logged in to a server");
                 Err(self.denied(with_password))
             }
-            Err(error) => Err(refuse(ClientError::no_server(format!("no server can check the login: {error}")), self.sequence)),
+            Err(error) => Err(refuse(
+                ClientError::no_server(format!("no server can check the login: {error}")),
+                self.sequence,
+            )),
         }
     }
 
@@ -342,7 +355,8 @@ impl Challenge<'_> {
     }
 
     async fn say(&mut self, payload: &[u8]) -> Result<(), LoginError> {
-        self.sequence = self.client.send_payload(payload, self.sequence.wrapping_add(1)).await?.wrapping_sub(1);
+        self.sequence =
+            self.client.send_payload(payload, self.sequence.wrapping_add(1)).await?.wrapping_sub(1);
         Ok(())
     }
 

@@ -100,7 +100,8 @@ enum Next {
 /// Serves one client from its greeting to its end. Cancel safe in that everything it holds is closed.
 pub async fn serve(context: Arc<Context>, client: Client) {
     let id = context.sessions.next_id();
-    let login = tokio::time::timeout(context.config.listen.login_timeout, login::log_in(client, &context, id)).await;
+    let login =
+        tokio::time::timeout(context.config.listen.login_timeout, login::log_in(client, &context, id)).await;
     let (client, logged_in) = match login {
         Ok(Ok(logged_in)) => logged_in,
         Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {
@@ -227,7 +228,9 @@ impl Session {
             Command::CloseStatement(id) => self.close_statement(id),
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
             Command::Fetch(id) => self.fetch(&mut packet, id).await?,
-            Command::Replication(_) => self.say(ClientError::not_supported("replication through dauphin")).await?,
+            Command::Replication(_) => {
+                self.say(ClientError::not_supported("replication through dauphin")).await?
+            }
             Command::Other(_) => self.say(ClientError::unknown_command()).await?,
         }
         while self.client.more(&mut packet).await?.is_some() {}
@@ -253,7 +256,15 @@ impl Session {
         let mut out = Vec::new();
         packet::put_with(&mut out, 1, |out| {
             if dialect.deprecate_eof {
-                let ok = reply::Ok { header: reply::marker::EOF, affected_rows: 0, last_insert_id: 0, status: now, warnings: 0, info: b"", state: b"" };
+                let ok = reply::Ok {
+                    header: reply::marker::EOF,
+                    affected_rows: 0,
+                    last_insert_id: 0,
+                    status: now,
+                    warnings: 0,
+                    info: b"",
+                    state: b"",
+                };
                 ok.put(out, false);
             } else {
                 reply::put_eof(out, 0, now);
@@ -279,7 +290,10 @@ impl Session {
         self.enter(schema);
     }
 
-    async fn change_user(&mut self, request: Result<ChangeUser, dauphin_proto::ProtocolError>) -> Result<(), SessionError> {
+    async fn change_user(
+        &mut self,
+        request: Result<ChangeUser, dauphin_proto::ProtocolError>,
+    ) -> Result<(), SessionError> {
         let Ok(request) = request else {
             self.say(ClientError::malformed_packet()).await?;
             return Err(SessionError::Ended("malformed COM_CHANGE_USER"));
@@ -317,7 +331,8 @@ impl Session {
         );
         Syntax {
             ansi_quotes: has(b"ANSI_QUOTES") || status::ANSI_QUOTES & self.status != 0,
-            no_backslash_escapes: has(b"NO_BACKSLASH_ESCAPES") || status::NO_BACKSLASH_ESCAPES & self.status != 0,
+            no_backslash_escapes: has(b"NO_BACKSLASH_ESCAPES")
+                || status::NO_BACKSLASH_ESCAPES & self.status != 0,
             ignore_space: has(b"IGNORE_SPACE") || self.profile.ignore_space(),
             charset,
             flavour: match self.context.flavour() {
@@ -330,11 +345,15 @@ impl Session {
     }
 
     fn is_serializable(&self) -> bool {
-        ["transaction_isolation", "tx_isolation"].iter().any(|name| self.state.variable(name) == Some(b"SERIALIZABLE"))
+        ["transaction_isolation", "tx_isolation"]
+            .iter()
+            .any(|name| self.state.variable(name) == Some(b"SERIALIZABLE"))
     }
 
     fn is_read_only(&self) -> bool {
-        ["transaction_read_only", "tx_read_only"].iter().any(|name| self.state.variable(name).is_some_and(is_on))
+        ["transaction_read_only", "tx_read_only"]
+            .iter()
+            .any(|name| self.state.variable(name).is_some_and(is_on))
     }
 }
 

@@ -12,7 +12,9 @@ use crate::{
 impl Session {
     pub(super) async fn own(&mut self, own: &OwnStatement, packet: &Packet) -> Result<(), SessionError> {
         match own {
-            OwnStatement::ExplainRoute { offset } => self.explain_route(packet.payload().get(1 + offset..).unwrap_or_default()).await,
+            OwnStatement::ExplainRoute { offset } => {
+                self.explain_route(packet.payload().get(1 + offset..).unwrap_or_default()).await
+            }
             OwnStatement::LastRoute => self.last_route().await,
             OwnStatement::RouterSet(setting) => self.router_set(setting).await,
         }
@@ -28,7 +30,9 @@ impl Session {
             Target::Replica(server) => (Some(server.clone()), self.role_of(server)),
             Target::Primary => (table.term().map(|term| term.server.clone()), Role::Primary),
             Target::Bound => self.known(self.binding.lease().map(|lease| lease.server().clone())),
-            Target::Previous => self.known(self.lingering.as_ref().map(|lingering| lingering.lease.server().clone())),
+            Target::Previous => {
+                self.known(self.lingering.as_ref().map(|lingering| lingering.lease.server().clone()))
+            }
         };
         let name = server.as_ref().map_or("(none)".to_owned(), |server| server.name.clone());
         let mut rows = vec![row(&[&name, "yes", role.label(), decision.reason.label()])];
@@ -40,14 +44,21 @@ impl Session {
         self.show(&["server", "chosen", "role", "reason"], &rows).await
     }
 
-    fn known(&self, server: Option<std::sync::Arc<crate::backend::Server>>) -> (Option<std::sync::Arc<crate::backend::Server>>, Role) {
+    fn known(
+        &self,
+        server: Option<std::sync::Arc<crate::backend::Server>>,
+    ) -> (Option<std::sync::Arc<crate::backend::Server>>, Role) {
         let role = server.as_ref().map_or(Role::Primary, |server| self.role_of(server));
         (server, role)
     }
 
     /// Where the last statement went, and why.
     async fn last_route(&mut self) -> Result<(), SessionError> {
-        let rows = self.route.last.as_ref().map(|(server, role, reason)| row(&[&server.name, role.label(), reason.label()]));
+        let rows = self
+            .route
+            .last
+            .as_ref()
+            .map(|(server, role, reason)| row(&[&server.name, role.label(), reason.label()]));
         self.show(&["server", "role", "reason"], &Vec::from_iter(rows)).await
     }
 

@@ -71,8 +71,8 @@ pub enum RelayError {
         lost: BackendLost,
         /// Whether the client has got a part of the response.
         delivered: bool,
-        /// The number that an ERR packet to the client would have.
-        sequence: u8,
+        /// The number that an ERR packet to the client would have; `None` inside a packet.
+        sequence: Option<u8>,
     },
     /// The client's connection is lost.
     Client(io::Error),
@@ -152,7 +152,8 @@ struct Relay<'a> {
 
 impl Relay<'_> {
     fn lost(&self, lost: BackendLost) -> RelayError {
-        RelayError::Backend { lost, delivered: self.delivered, sequence: self.tracker.next_sequence() }
+        let sequence = self.tracker.is_between_packets().then(|| self.tracker.next_sequence());
+        RelayError::Backend { lost, delivered: self.delivered, sequence }
     }
 
     /// Forwards what is in the exchange's buffer, as far as it is complete.
@@ -203,7 +204,13 @@ impl Relay<'_> {
     }
 
     /// Writes what was gathered, in one call where it was rewritten anyway.
-    async fn write(&mut self, exchange: &mut Exchange, client: &mut Client, copied: usize, at: usize) -> Result<(), RelayError> {
+    async fn write(
+        &mut self,
+        exchange: &mut Exchange,
+        client: &mut Client,
+        copied: usize,
+        at: usize,
+    ) -> Result<(), RelayError> {
         let sent = if self.rewritten.is_empty() {
             if at == 0 {
                 return Ok(());
@@ -231,7 +238,11 @@ impl Relay<'_> {
     }
 
     /// Takes in what a packet says; answers what the client gets in its place, if that differs.
-    fn look_into(&mut self, packet: &mut [u8], kind: Kind) -> Result<Option<Vec<u8>>, dauphin_proto::ProtocolError> {
+    fn look_into(
+        &mut self,
+        packet: &mut [u8],
+        kind: Kind,
+    ) -> Result<Option<Vec<u8>>, dauphin_proto::ProtocolError> {
         match kind {
             Kind::Ok | Kind::RowsEnd => self.ok(packet, kind),
             Kind::Err => {

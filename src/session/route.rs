@@ -53,13 +53,17 @@ fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {
 }
 
 /// COM_INIT_DB: the server's tracking says which schema.
-pub static USE: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Session, Text::Use, vec![Change::SystemVariables]));
+pub static USE: LazyLock<Arc<Statement>> =
+    LazyLock::new(|| known(Effect::Session, Text::Use, vec![Change::SystemVariables]));
 /// COM_FIELD_LIST.
-pub static FIELD_LIST: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Read, Text::CatalogRead, Vec::new()));
+pub static FIELD_LIST: LazyLock<Arc<Statement>> =
+    LazyLock::new(|| known(Effect::Read, Text::CatalogRead, Vec::new()));
 /// COM_STATISTICS, COM_DEBUG: of one server.
-pub static SERVER: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Write, Text::ServerShow, Vec::new()));
+pub static SERVER: LazyLock<Arc<Statement>> =
+    LazyLock::new(|| known(Effect::Write, Text::ServerShow, Vec::new()));
 /// A command too long to be kept whole.
-pub static LONG: LazyLock<Arc<Statement>> = LazyLock::new(|| known(Effect::Write, Text::Unparsed, vec![Change::Unknown]));
+pub static LONG: LazyLock<Arc<Statement>> =
+    LazyLock::new(|| known(Effect::Write, Text::Unparsed, vec![Change::Unknown]));
 
 /// The kind of a collation's character set, by the collation's number in a login.
 pub fn charset_of_collation(collation: u8) -> Charset {

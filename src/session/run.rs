@@ -9,15 +9,13 @@ use super::{
     binding::Binding,
     catch_up::{CatchUp, CatchUpError},
     client::Packet,
-    lingering::InsertId,
+    learn,
+    lingering::{InsertId, Lingering},
     relay::{self, Listener, Manner, Outcome, RelayError, Relayed},
     route::{self, Role},
 };
 use crate::{
-    backend::{
-        BackendLost, ConnectError, Exchange, Lease, Server, ServerId,
-        server::LeaseError,
-    },
+    backend::{BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on},
     config::Consistency,
     error::{Answer, ClientError},
     routing::{
@@ -33,6 +31,9 @@ const READ_ONLY_SERVER: [u16; 3] = [1290, 1792, 1836];
 
 /// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
 const SERVER_IS_READ_ONLY: u16 = 1290;
+
+/// How much later than asked for a replica's answer to a wait may come before the replica is passed over.
+const ANSWER_GRACE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How often a statement is tried anew before its last error is told, whatever the number of servers.
 const MOST_ATTEMPTS: usize = 16;
@@ -126,8 +127,13 @@ impl Session {
     }
 
     /// Runs a command whose statement is known, and tells the client if that cannot be done.
-    pub(super) async fn run_known(&mut self, packet: &mut Packet, statement: &Arc<Statement>) -> Result<(), SessionError> {
-        let shape = dauphin_proto::command::Command::parse(packet.payload()).map_or(Shape::Status, |command| command.shape());
+    pub(super) async fn run_known(
+        &mut self,
+        packet: &mut Packet,
+        statement: &Arc<Statement>,
+    ) -> Result<(), SessionError> {
+        let shape = dauphin_proto::command::Command::parse(packet.payload())
+            .map_or(Shape::Status, |command| command.shape());
         let outcome = self.attempts(packet, statement, shape).await;
         self.tell(outcome).await
     }
@@ -148,7 +154,12 @@ impl Session {
         }
     }
 
-    async fn attempts(&mut self, packet: &mut Packet, statement: &Arc<Statement>, shape: Shape) -> Result<(), Failure> {
+    async fn attempts(
+        &mut self,
+        packet: &mut Packet,
+        statement: &Arc<Statement>,
+        shape: Shape,
+    ) -> Result<(), Failure> {
         let mut attempts = Attempts::default();
         loop {
             let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
@@ -185,20 +196,30 @@ impl Session {
         let situation = Situation {
             in_transaction: matches!(self.binding, Binding::Transaction(_)),
             pinned: match self.binding {
-                Binding::Pinned(_) if self.prepared.on_binding() && statement.effect != Effect::Read => Some("cursor"),
+                Binding::Pinned(_) if self.prepared.on_binding() && statement.effect != Effect::Read => {
+                    Some("cursor")
+                }
                 Binding::Pinned(_) => self.pins.binds(statement).map(|reason| reason.label()),
                 _ => None,
             },
             previous: self.lingering.as_ref().map_or(Needs::NONE, |lingering| lingering.keeps),
             autocommit: self.state.autocommit() && relay::has(self.status, status::AUTOCOMMIT),
             serializable: self.is_serializable(),
+            auto_is_null: self.state.variable("sql_auto_is_null").is_some_and(is_on),
             read_only: self.is_read_only(),
             access_mode: self.wishes.access_mode,
             refused_by_replica: statement.digest != 0 && self.context.misrouted.contains(statement.digest),
+            depends_on_server: self.depends_on_server(statement),
+            sets_uncarried: statement.variables.iter().any(|name| learn::is_not_carried(name)),
             tried: &attempts.tried,
             to_primary: attempts.to_primary,
         };
         decide(statement, situation, &self.context.published.load(), &self.context.published)
+    }
+
+    fn depends_on_server(&self, statement: &Statement) -> bool {
+        let schema = self.state.schema.as_deref().and_then(|schema| std::str::from_utf8(schema).ok());
+        schema.is_some_and(|schema| statement.depends_on_server(schema))
     }
 
     fn take_bound(&mut self, reason: Reason) -> Borrowed {
@@ -208,20 +229,30 @@ impl Session {
     }
 
     async fn take_lingering(&mut self, reason: Reason) -> Result<Borrowed, Again> {
-        let lingering = self.lingering.take().expect("a decision for the previous connection needs one");
+        let mut lingering = self.lingering.take().expect("a decision for the previous connection needs one");
+        if lingering.lease.is_stale() {
+            return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
+        }
         let role = self.role_of(lingering.lease.server());
         Ok(Borrowed { lease: lingering.lease, role, reason, bound: false })
     }
 
     pub(super) fn role_of(&self, server: &Server) -> Role {
         let table = self.context.published.load();
-        if table.term().is_some_and(|term| term.server.id == server.id) { Role::Primary } else { Role::Replica }
+        if table.term().is_some_and(|term| term.server.id == server.id) {
+            Role::Primary
+        } else {
+            Role::Replica
+        }
     }
 
     async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
         let held = self.context.hold.primary(&self.context.published).await;
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
-        if let Some(lingering) = self.lingering.take_if(|lingering| lingering.lease.server().id == term.server.id) {
+        let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
+        if let Some(mut lingering) = self.lingering.take_if(on_primary)
+            && !lingering.lease.is_stale()
+        {
             return Ok(Ok(Borrowed { lease: lingering.lease, role: Role::Primary, reason, bound: false }));
         }
         let leased = term.server.lease(&self.account, self.profile, &self.state).await;
@@ -280,7 +311,9 @@ impl Session {
         }
         let routing = &self.context.config.routing;
         let wanted = self.wishes.wait_for_my_writes.unwrap_or(routing.consistency == Consistency::Session);
-        let Some(write) = self.last_write.as_ref().filter(|_| wanted && (statement.effect != Effect::Session || statement.reason == crate::sql::Reason::Use)) else {
+        let Some(write) = self.last_write.as_ref().filter(|_| {
+            wanted && (statement.effect != Effect::Session || statement.reason == crate::sql::Reason::Use)
+        }) else {
             return Ok(lease);
         };
         if write.position.as_ref().is_some_and(|position| lease.server().has_applied(position)) {
@@ -295,7 +328,8 @@ impl Session {
         let mut wait = CatchUp::default();
         wait.wait_for(self.flavour(), write, at_most);
         let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server))?;
-        let answered = wait.answers(&mut exchange).await;
+        let answered = tokio::time::timeout(at_most + ANSWER_GRACE, wait.answers(&mut exchange)).await;
+        let Ok(answered) = answered else { return Err(Again::OnPrimary(Reason::Stale)) };
         let lease = match answered {
             Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server))?,
             Err(CatchUpError::Stale) => {
@@ -321,7 +355,7 @@ impl Session {
         statement: &Arc<Statement>,
         shape: Shape,
     ) -> Result<Attempt<()>, Failure> {
-        let may_repeat = repeatable(statement, &borrowed) && !packet.is_partial();
+        let may_repeat = self.repeatable(statement, &borrowed) && !packet.is_partial();
         let sent = self.send(borrowed, packet, statement, may_repeat).await?;
         let (exchange, borrowed) = match sent {
             Attempt::Done(sent) => sent,
@@ -341,7 +375,10 @@ impl Session {
             Attempt::Again(again) => {
                 if matches!(again, Again::OnPrimary(Reason::RefusedByReplica)) {
                     self.context.misrouted.insert(statement.digest);
-                    tracing::info!(server = borrowed.lease_server.name, "a statement that looked like a read was refused by a replica; it and its like go to the primary");
+                    tracing::info!(
+                        server = borrowed.lease_server.name,
+                        "a statement that looked like a read was refused by a replica; it and its like go to the primary"
+                    );
                 }
                 Ok(Attempt::Again(again))
             }
@@ -358,37 +395,69 @@ impl Session {
     ) -> Result<Attempt<(Exchange, Sent)>, Failure> {
         let Borrowed { mut lease, role, reason, bound } = borrowed;
         let server = lease.server().clone();
+        if role == Role::Replica && !self.may_run_on_replica(statement, bound) {
+            // read_only does not stop an account with SUPER: nothing but what is proven harmless leaves for a replica.
+            tracing::error!(server = %server.name, reason = reason.label(), "a statement for the primary was about to run on a replica");
+            drop(lease);
+            return Ok(Attempt::Again(Again::OnPrimary(Reason::Text(statement.reason))));
+        }
         let mut catch_up = match self.catch_up(&mut lease, statement).await {
             Ok(catch_up) => catch_up,
             Err(lost) => return self.lost(lost, &server, role, bound, may_repeat),
         };
         self.registered.entry.begins(super::registry::Running { server: server.id, connection: lease.id() });
         self.route.last = Some((server.clone(), role, reason));
-        let sent = if catch_up.is_empty() {
+        let together = statement.effect == Effect::Read || catch_up.is_empty();
+        let mut bytes = std::mem::take(&mut catch_up.bytes);
+        let sent = if bytes.is_empty() {
             lease.send(packet.bytes()).await
         } else {
-            let mut bytes = std::mem::take(&mut catch_up.bytes);
-            bytes.extend_from_slice(packet.bytes());
+            if together {
+                bytes.extend_from_slice(packet.bytes());
+            }
             lease.send(&bytes).await
         };
         let mut exchange = match sent {
             Ok(exchange) => exchange,
             Err(lost) => return self.lost(lost, &server, role, bound, !packet.is_partial()),
         };
-        if packet.is_partial() {
+        if together && packet.is_partial() {
             self.stream_rest(&mut exchange, packet).await?;
         }
         match catch_up.answers(&mut exchange).await {
-            Ok(()) => Ok(Attempt::Done((exchange, Sent { lease_server: server, role, bound }))),
-            Err(CatchUpError::Lost(lost)) => self.lost(lost, &server, role, bound, may_repeat),
+            Ok(()) => {}
+            // Of a command that waits for these answers nothing was sent.
+            Err(CatchUpError::Lost(lost)) => return self.lost(lost, &server, role, bound, may_repeat || !together),
             Err(CatchUpError::Refused(error)) => {
                 tracing::info!(server = %server.name, %error, "the server does not take the session's state");
-                if role == Role::Replica && may_repeat {
+                if role == Role::Replica && !bound && (may_repeat || !together) {
                     return Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)));
                 }
-                Err(Failure::Told(error.into()))
+                return Err(Failure::Told(error.into()));
             }
-            Err(CatchUpError::Stale) => Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
+            Err(CatchUpError::Stale) => return Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
+        }
+        if !together {
+            // What changes anything must not run under a state that the server has refused.
+            exchange = match exchange.finish() {
+                Ok(lease) => match lease.send(packet.bytes()).await {
+                    Ok(exchange) => exchange,
+                    Err(lost) => return self.lost(lost, &server, role, bound, !packet.is_partial()),
+                },
+                Err(lost) => return self.lost(lost, &server, role, bound, true),
+            };
+            if packet.is_partial() {
+                self.stream_rest(&mut exchange, packet).await?;
+            }
+        }
+        Ok(Attempt::Done((exchange, Sent { lease_server: server, role, bound })))
+    }
+
+    /// Reads, settings, and what a read-only transaction that is open there lets through.
+    fn may_run_on_replica(&self, statement: &Statement, bound: bool) -> bool {
+        match statement.effect {
+            Effect::Read | Effect::Session | Effect::Begin { .. } => true,
+            _ => bound && relay::has(self.status, status::IN_TRANS_READONLY),
         }
     }
 
@@ -457,9 +526,17 @@ impl Session {
                 sent.lease_server.suspect(&lost.to_string());
                 let error = ClientError::lost(format!("{}: {lost}", sent.lease_server.name));
                 // Between packets the client can be told; inside one only the end of the connection says it.
-                if matches!(lost, BackendLost::MidResponse(_)) { Err(Failure::Fatal(error, Some(sequence))) } else { Err(Failure::Broken("server lost in the middle of a response")) }
+                match sequence {
+                    Some(sequence) => Err(Failure::Fatal(error, Some(sequence))),
+                    None => Err(Failure::Broken("server lost in the middle of a packet")),
+                }
             }
         }
+    }
+
+    /// Whether running it twice is as good as once.
+    pub(super) fn repeatable(&self, statement: &Statement, borrowed: &Borrowed) -> bool {
+        !borrowed.bound && matches!(statement.effect, Effect::Read) && self.context.config.routing.retry_reads
     }
 
     /// Errors of a replica's that are not for the client: a read that is none after all goes to the primary, and in a
@@ -507,9 +584,4 @@ pub(super) struct Sent {
     pub lease_server: Arc<Server>,
     pub role: Role,
     pub bound: bool,
-}
-
-/// Whether running it twice is as good as once.
-pub(super) fn repeatable(statement: &Statement, borrowed: &Borrowed) -> bool {
-    !borrowed.bound && matches!(statement.effect, Effect::Read)
 }

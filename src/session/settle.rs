@@ -5,10 +5,11 @@ use tokio::time::Instant;
 
 use super::{
     Session,
-    binding::Binding,
+    binding::{Binding, Pins},
     learn,
     lingering::{InsertId, Lingering},
     relay::{Outcome, has},
+    route::Role,
 };
 use crate::{
     backend::{Lease, State},
@@ -18,10 +19,22 @@ use crate::{
 
 impl Session {
     /// Takes in what a statement has done on `lease`, and keeps, binds or gives back the connection.
-    pub(super) async fn settle(&mut self, mut lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {
+    pub(super) async fn settle(
+        &mut self,
+        mut lease: Lease,
+        statement: &Statement,
+        outcome: &Outcome,
+        was_bound: bool,
+    ) {
         let unreported = self.unreported(statement, outcome);
         if !unreported.is_empty() {
-            let Some(asked) = self.ask_for(lease, &unreported).await else { return self.lose_binding(was_bound) };
+            let Some(asked) = self.ask_for(lease, &unreported).await else {
+                return self.lose_binding(was_bound);
+            };
+            lease = asked;
+        }
+        if outcome.error.is_some() && was_bound && self.role_of(lease.server()) == Role::Replica {
+            let Some(asked) = self.ask_status(lease).await else { return self.lose_binding(was_bound) };
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
@@ -95,6 +108,15 @@ impl Session {
         exchange.finish().ok()
     }
 
+    /// Asks the connection whether its transaction is still open; `None` if it is lost.
+    async fn ask_status(&mut self, lease: Lease) -> Option<Lease> {
+        let mut bytes = Vec::new();
+        dauphin_proto::command::put_command(&mut bytes, dauphin_proto::command::code::PING, b"");
+        let mut exchange = lease.send(&bytes).await.ok()?;
+        self.status = exchange.own_response(dauphin_proto::response::Shape::Status).await.ok()?.status;
+        exchange.finish().ok()
+    }
+
     /// The bound connection was lost behind a response that the client has already: the session ends with its next wait.
     fn lose_binding(&mut self, was_bound: bool) {
         if was_bound {
@@ -116,7 +138,8 @@ impl Session {
                 });
             }
         }
-        let hidden = statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
+        let hidden =
+            statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
         let explained = reported.named || !statement.changes.is_empty();
         self.pins.learn(&statement.changes, reported.any_state && (hidden || !explained));
         if self.state.user_variables.len() > self.context.config.limits.user_variables
@@ -133,12 +156,18 @@ impl Session {
             None => false,
         };
         let in_transaction = in_transaction || self.may_be_in_transaction(statement, outcome, was_bound);
-        if !in_transaction && self.pins.awaits_transaction() && !statement.changes.contains(&Change::TransactionOnce) {
+        if !in_transaction
+            && self.pins.awaits_transaction()
+            && !statement.changes.contains(&Change::TransactionOnce)
+        {
             self.pins.transaction_ended();
         }
         if self.binding.lease().is_some() {
             // The session is bound to another connection: this one was borrowed for the one statement.
             return lease.release();
+        }
+        if self.role_of(lease.server()) == Role::Replica && !has(self.status, status::IN_TRANS) {
+            return self.leave_replica(lease, statement, outcome).await;
         }
         if in_transaction {
             self.binding = Binding::Transaction(lease);
@@ -149,13 +178,28 @@ impl Session {
         }
     }
 
+    /// A session is never bound to a replica but by a transaction that the server itself says is open: writes would
+    /// follow, and read_only does not stop every account.
+    async fn leave_replica(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome) {
+        if self.pins.is_empty() {
+            return self.linger(lease, statement, outcome).await;
+        }
+        tracing::warn!(
+            server = %lease.server().name,
+            reason = self.pins.any().map(|reason| reason.label()),
+            "state that cannot be carried was set by a read on a replica; it is given up with the connection"
+        );
+        self.pins = Pins::default();
+    }
+
     /// An ERR packet has no status flags: where a transaction may have been open, it is taken to be until the server
     /// says otherwise.
     fn may_be_in_transaction(&self, statement: &Statement, outcome: &Outcome, was_bound: bool) -> bool {
         if outcome.error.is_none() {
             return false;
         }
-        let hidden = statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
+        let hidden =
+            statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
         let was_in_transaction = was_bound && has(self.status, status::IN_TRANS);
         was_in_transaction || hidden || statement.statements > 1 || !self.state.autocommit()
     }
@@ -165,7 +209,9 @@ impl Session {
         if outcome.warnings > 0 || outcome.error.is_some() || statement.reason == Reason::Diagnostics {
             keeps |= Needs::DIAGNOSTICS;
         }
-        if statement.needs.intersects(Needs::ALL_ROWS_COUNT | Needs::FOUND_ROWS) || self.asks_found_rows(statement) {
+        if statement.needs.intersects(Needs::ALL_ROWS_COUNT | Needs::FOUND_ROWS)
+            || self.asks_found_rows(statement)
+        {
             keeps |= Needs::FOUND_ROWS;
         }
         if outcome.ok && statement.effect == Effect::Write {

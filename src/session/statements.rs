@@ -19,7 +19,7 @@ use super::{
     prepared::{Place, PreparedStatement},
     relay::{Manner, Outcome, has},
     route::{LONG, Role},
-    run::{Again, Attempt, Attempts, Borrowed, Failure, repeatable},
+    run::{Again, Attempt, Attempts, Borrowed, Failure},
 };
 use crate::{
     backend::{BackendLost, Lease, State, prepared::Source},
@@ -69,7 +69,8 @@ impl Session {
                 }
             };
             let result_buffer = self.context.config.limits.result_buffer;
-            let manner = Manner { shape: Shape::Prepare, statement_id: Some(id), withhold: &[], result_buffer };
+            let manner =
+                Manner { shape: Shape::Prepare, statement_id: Some(id), withhold: &[], result_buffer };
             match self.receive(exchange, manner, &sent, may_repeat).await? {
                 Attempt::Again(again) => attempts.learn(again)?,
                 Attempt::Done((mut lease, outcome)) => {
@@ -81,7 +82,10 @@ impl Session {
                         let statement = statement.clone();
                         let parameters = prepared.parameters;
                         let place = Place::Nowhere;
-                        self.prepared.insert(id, PreparedStatement { source, statement, parameters, types: None, place });
+                        self.prepared.insert(
+                            id,
+                            PreparedStatement { source, statement, parameters, types: None, place },
+                        );
                     }
                     self.settle(lease, &NO_NEEDS, &outcome, sent.bound).await;
                     return Ok(());
@@ -98,7 +102,9 @@ impl Session {
     /// COM_STMT_EXECUTE.
     pub(super) async fn execute(&mut self, packet: &mut Packet, id: u32) -> Result<(), SessionError> {
         let Some(prepared) = self.prepared.get(id) else {
-            return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_execute"))).await?);
+            return Ok(self
+                .say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_execute")))
+                .await?);
         };
         let parsed = match Execute::parse(packet.payload(), prepared.parameters) {
             Ok(parsed) => parsed,
@@ -158,7 +164,7 @@ impl Session {
         id: u32,
         executed: &Executed,
     ) -> Result<Attempt<()>, Failure> {
-        let may_repeat = repeatable(&executed.statement, &borrowed) && !packet.is_partial();
+        let may_repeat = self.repeatable(&executed.statement, &borrowed) && !packet.is_partial();
         let mut borrowed = match self.prepare_there(borrowed, &executed.source, may_repeat).await? {
             Attempt::Done(borrowed) => borrowed,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
@@ -188,7 +194,8 @@ impl Session {
                 Ok(Attempt::Again(again))
             }
             Attempt::Done((lease, outcome)) => {
-                let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS)) && outcome.error.is_none();
+                let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS))
+                    && outcome.error.is_none();
                 let is_bound_now = sent.bound && self.binding.lease().is_none();
                 if cursor {
                     self.keep_cursor(lease, id, executed, &outcome, is_bound_now).await;
@@ -259,7 +266,9 @@ impl Session {
                 self.return_unused(lease, bound);
                 match error {
                     // A replica may lack a table that the primary has by now.
-                    _ if role == Role::Replica && !bound => Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed))),
+                    _ if role == Role::Replica && !bound => {
+                        Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)))
+                    }
                     Some(error) => Err(Failure::Told(error.into())),
                     None => Err(ClientError::malformed_packet().into()),
                 }
@@ -271,7 +280,11 @@ impl Session {
                 }
                 // Nothing was executed yet, whatever the statement does.
                 let _ = may_repeat;
-                Ok(Attempt::Again(if role == Role::Replica { Again::NotOn(server.id) } else { Again::Anywhere(lost.to_string()) }))
+                Ok(Attempt::Again(if role == Role::Replica {
+                    Again::NotOn(server.id)
+                } else {
+                    Again::Anywhere(lost.to_string())
+                }))
             }
             Err(CatchUpError::Refused(_) | CatchUpError::Stale) if role == Role::Replica && !bound => {
                 Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)))
@@ -418,7 +431,8 @@ impl Session {
             Ok(done) => done,
             Err(failure) => return self.tell::<()>(Err(failure)).await,
         };
-        let ended = outcome.error.is_some() || outcome.status.is_some_and(|now| has(now, status::LAST_ROW_SENT));
+        let ended =
+            outcome.error.is_some() || outcome.status.is_some_and(|now| has(now, status::LAST_ROW_SENT));
         let place = match (own, ended) {
             (true, false) => Place::Own(lease),
             (true, true) => {
@@ -449,7 +463,8 @@ impl Session {
     ) -> Result<(Lease, Box<Outcome>), Failure> {
         let role = self.role_of(lease.server());
         set_statement_id(&mut lease, packet, source);
-        self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, shape).await
+        self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, shape)
+            .await
     }
 
     /// Runs a command on this connection and no other.
@@ -507,7 +522,8 @@ fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Resul
     let Some(on_server) = lease.connection().prepared.get(&executed.source) else {
         return Err(Failure::Broken("a statement that was just prepared is not"));
     };
-    let parsed = Execute::parse(packet.payload(), executed.parameters).map_err(|_| ClientError::malformed_packet())?;
+    let parsed =
+        Execute::parse(packet.payload(), executed.parameters).map_err(|_| ClientError::malformed_packet())?;
     let Some(types) = &executed.types else { return Ok(None) };
     let told = on_server.types.as_deref() == Some(&**types);
     let says_types = parsed.types.is_some();
@@ -517,7 +533,10 @@ fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Resul
     match parsed.bind_flag_at {
         Some(at) if !told && !says_types => {
             if packet.is_partial() || packet.payload().len() + types.len() >= MAX_PAYLOAD {
-                return Err(ClientError::not_supported("a long COM_STMT_EXECUTE without types on a new connection").into());
+                return Err(ClientError::not_supported(
+                    "a long COM_STMT_EXECUTE without types on a new connection",
+                )
+                .into());
             }
             Ok(Some(with_types(packet.payload(), at, types)))
         }

@@ -31,7 +31,8 @@ impl Version {
             Flavour::MariaDb => text.strip_prefix("5.5.5-").unwrap_or(text),
             Flavour::MySql => text,
         };
-        let mut parts = digits.split(['.', '-', '+', '~']).map(|part| part.parse::<u32>().unwrap_or_default());
+        let mut parts =
+            digits.split(['.', '-', '+', '~']).map(|part| part.parse::<u32>().unwrap_or_default());
         let mut next = || parts.next().unwrap_or_default().min(9999);
         let number = next() * 10_000 + next().min(99) * 100 + next().min(99);
         Self { flavour, number, text: text.to_owned() }
