@@ -274,6 +274,10 @@ impl Tracker {
 
     fn packet(&mut self, buffer: &mut [u8]) -> Result<Part, ProtocolError> {
         let Some(header) = Header::peek(buffer) else { return Ok(Part::Incomplete) };
+        if header.length > 0 && buffer.len() == HEADER {
+            // Without its first byte it may yet be a row, which has no limit.
+            return Ok(Part::Incomplete);
+        }
         check_control(header)?;
         let length = HEADER + header.length;
         if buffer.len() < length {

@@ -93,7 +93,10 @@ struct Inner {
 
 /// Idle connections of one key, the most recently used last. Boxed as they are lent: moved, not copied.
 #[derive(Debug)]
-#[expect(clippy::vec_box, reason = "a lease holds its connection in a box; unboxing here would copy it twice a statement")]
+#[expect(
+    clippy::vec_box,
+    reason = "a lease holds its connection in a box; unboxing here would copy it twice a statement"
+)]
 struct Bucket {
     key: Key,
     connections: Vec<Box<Connection>>,

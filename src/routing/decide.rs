@@ -183,7 +183,8 @@ fn wants_primary(statement: &Statement, situation: Situation<'_>) -> Option<Reas
         (situation.depends_on_server, Reason::Text(Text::ServerTable)),
         (statement.needs.contains(Needs::LAST_INSERT_ID), Reason::LastInsertId),
         (
-            statement.effect == Effect::Session && (situation.sets_uncarried || binds_its_connection(statement)),
+            statement.effect == Effect::Session
+                && (situation.sets_uncarried || binds_its_connection(statement)),
             Reason::Text(statement.reason),
         ),
     ];

@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     backend::{
-        Account, Fleet, Pool, Profile, Server, State, connect, exchange::{OWN_RESPONSE_LIMIT, Row}, pool::Key,
+        Account, Fleet, Pool, Profile, Server, State, connect,
+        exchange::{OWN_RESPONSE_LIMIT, Row},
+        pool::Key,
         server::LeaseError,
     },
     config::{Config, DefaultPlugin},

@@ -129,7 +129,9 @@ pub async fn relay(
         exchange.widen(relay.manner.result_buffer);
     }
     relay.outcome.rows = relay.tracker.rows();
-    let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
+    // The client has its whole answer: another packet would be taken for the answer to its next command.
+    let lease =
+        exchange.finish().map_err(|lost| RelayError::Backend { lost, delivered: true, sequence: None })?;
     Ok(Relayed::Whole(lease, relay.outcome))
 }
 

@@ -15,7 +15,9 @@ use super::{
     route::{self, Role},
 };
 use crate::{
-    backend::{BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on},
+    backend::{
+        BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on,
+    },
     config::Consistency,
     error::{Answer, ClientError},
     routing::{
@@ -427,7 +429,9 @@ impl Session {
         match catch_up.answers(&mut exchange).await {
             Ok(()) => {}
             // Of a command that waits for these answers nothing was sent.
-            Err(CatchUpError::Lost(lost)) => return self.lost(lost, &server, role, bound, may_repeat || !together),
+            Err(CatchUpError::Lost(lost)) => {
+                return self.lost(lost, &server, role, bound, may_repeat || !together);
+            }
             Err(CatchUpError::Refused(error)) => {
                 tracing::info!(server = %server.name, %error, "the server does not take the session's state");
                 if role == Role::Replica && !bound && (may_repeat || !together) {
@@ -523,7 +527,6 @@ impl Session {
                 self.lost(lost, &sent.lease_server, sent.role, sent.bound, may_repeat)
             }
             Err(RelayError::Backend { lost, sequence, .. }) => {
-                sent.lease_server.suspect(&lost.to_string());
                 let error = ClientError::lost(format!("{}: {lost}", sent.lease_server.name));
                 // Between packets the client can be told; inside one only the end of the connection says it.
                 match sequence {

@@ -139,6 +139,7 @@ impl Session {
             Place::Bound | Place::Nowhere => None,
         };
         loop {
+            let is_own = own.is_some();
             let borrowed = match own.take() {
                 // Its long data is there, or its old cursor, which executing closes.
                 Some(lease) => {
@@ -150,7 +151,7 @@ impl Session {
                     None => continue,
                 },
             };
-            match self.execute_on(borrowed, packet, id, executed).await? {
+            match self.execute_on(borrowed, is_own, packet, id, executed).await? {
                 Attempt::Done(()) => return Ok(()),
                 Attempt::Again(again) => attempts.learn(again)?,
             }
@@ -160,6 +161,7 @@ impl Session {
     async fn execute_on(
         &mut self,
         borrowed: Borrowed,
+        is_own: bool,
         packet: &mut Packet,
         id: u32,
         executed: &Executed,
@@ -196,11 +198,11 @@ impl Session {
             Attempt::Done((lease, outcome)) => {
                 let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS))
                     && outcome.error.is_none();
-                let is_bound_now = sent.bound && self.binding.lease().is_none();
+                let was_bound = sent.bound && !is_own;
                 if cursor {
-                    self.keep_cursor(lease, id, executed, &outcome, is_bound_now).await;
+                    self.keep_cursor(lease, id, executed, &outcome, was_bound).await;
                 } else {
-                    self.settle(lease, &executed.statement, &outcome, sent.bound).await;
+                    self.settle(lease, &executed.statement, &outcome, was_bound).await;
                 }
                 Ok(Attempt::Done(()))
             }
