@@ -201,7 +201,8 @@ fn binds_its_connection(statement: &Statement) -> bool {
     use crate::sql::Change::{Schema, SystemVariables, UserVariable};
     statement.changes.iter().any(|change| match change {
         Schema(_) | SystemVariables => false,
-        UserVariable { value, .. } => value.is_none(),
+        // A literal in the client's character set means the same only there.
+        UserVariable { value, .. } => value.as_deref().is_none_or(|literal| !literal.is_ascii()),
         _ => true,
     })
 }

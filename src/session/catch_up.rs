@@ -79,6 +79,25 @@ impl CatchUp {
         self.query(format!("SET SESSION last_insert_id={value}").as_bytes());
     }
 
+    /// Makes the connection's last statement like the session's, which left no warnings: it had so many rows, or was
+    /// none that has rows.
+    pub fn like_previous(&mut self, rows: Option<u64>) {
+        const MOST: u64 = 100_000;
+        const TEN: &str = "(SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL \
+             SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1)";
+        let text = match rows.map(|rows| rows.min(MOST)) {
+            None => "DO 0".to_owned(),
+            Some(0) => "SELECT 1 FROM DUAL WHERE FALSE".to_owned(),
+            Some(1) => "SELECT 1".to_owned(),
+            Some(rows) => {
+                let digits = (rows - 1).checked_ilog10().unwrap_or_default() + 1;
+                let tables: Vec<_> = (0..digits).map(|at| format!("{TEN} t{at}")).collect();
+                format!("SELECT 1 FROM {} LIMIT {rows}", tables.join(","))
+            }
+        };
+        self.query(text.as_bytes());
+    }
+
     /// Switches tracking on again, after the session has set its own.
     pub fn tracking(&mut self, flavour: Flavour) {
         self.query(flavour.tracking().as_bytes());

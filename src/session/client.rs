@@ -131,7 +131,22 @@ impl Client {
     pub fn done(&mut self, packet: Packet) {
         let Packet { mut buffer, length, .. } = packet;
         buffer.consume(length);
+        if !self.input.is_empty() {
+            // Read behind the command's back, by `gone`.
+            buffer = Buffer::from_bytes([buffer.unread(), self.input.unread()].concat());
+        }
         self.input = buffer;
+    }
+
+    /// Completes when the client has closed its connection. Cancel safe: the next command, sent ahead, is kept.
+    pub async fn gone(&mut self) {
+        // A client that sends ahead is not watched any further.
+        while self.input.is_empty() {
+            if !matches!(self.input.fill(&mut self.stream, HEADER + KEPT_WHOLE).await, Ok(1..)) {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     /// More bytes of a partial command, at most as many as belong to it; `None` when it has ended.

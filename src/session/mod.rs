@@ -65,6 +65,8 @@ pub struct Session {
     prepared: PreparedStatements,
     /// Status flags of the last response.
     status: u16,
+    /// How many rows the last statement sent; `None` if it was none that has rows.
+    last_rows: Option<u64>,
     /// The session's last write, if a replica may not have it yet.
     last_write: Option<LastWrite>,
     wishes: Wishes,
@@ -140,6 +142,7 @@ impl Session {
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
             status: status::AUTOCOMMIT,
+            last_rows: None,
             last_write: None,
             wishes: Wishes::default(),
             route: Route::default(),

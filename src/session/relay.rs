@@ -114,7 +114,17 @@ pub async fn relay(
     // The answers to a catch-up may have brought this one along.
     let mut wanting = exchange.unread().is_empty();
     while !relay.tracker.is_ended() {
-        if wanting {
+        if wanting && !relay.delivered {
+            // A client that has gone needs no answer, and its statement no connection.
+            tokio::select! {
+                biased;
+                filled = exchange.fill() => filled.map_err(|lost| relay.lost(lost))?,
+                () = client.gone() => {
+                    let gone = io::Error::new(io::ErrorKind::UnexpectedEof, "the client has gone while its statement ran");
+                    return Err(RelayError::Client(gone));
+                }
+            }
+        } else if wanting {
             exchange.fill().await.map_err(|lost| relay.lost(lost))?;
         }
         wanting = true;

@@ -212,7 +212,7 @@ impl Session {
             access_mode: self.wishes.access_mode,
             refused_by_replica: statement.digest != 0 && self.context.misrouted.contains(statement.digest),
             depends_on_server: self.depends_on_server(statement),
-            sets_uncarried: statement.variables.iter().any(|name| learn::is_not_carried(name)),
+            sets_uncarried: self.is_full() || statement.variables.iter().any(|name| learn::is_not_carried(name)),
             tried: &attempts.tried,
             to_primary: attempts.to_primary,
         };
@@ -403,7 +403,8 @@ impl Session {
             drop(lease);
             return Ok(Attempt::Again(Again::OnPrimary(Reason::Text(statement.reason))));
         }
-        let mut catch_up = match self.catch_up(&mut lease, statement).await {
+        let elsewhere = !bound && reason != Reason::FollowUp;
+        let mut catch_up = match self.catch_up(&mut lease, statement, elsewhere).await {
             Ok(catch_up) => catch_up,
             Err(lost) => return self.lost(lost, &server, role, bound, may_repeat),
         };
@@ -466,7 +467,13 @@ impl Session {
     }
 
     /// What the connection lacks; an insert's id that is on another connection is fetched from there.
-    async fn catch_up(&mut self, lease: &mut Lease, statement: &Statement) -> Result<CatchUp, BackendLost> {
+    /// `elsewhere`: it is not the connection that ran the session's previous statement.
+    async fn catch_up(
+        &mut self,
+        lease: &mut Lease,
+        statement: &Statement,
+        elsewhere: bool,
+    ) -> Result<CatchUp, BackendLost> {
         lease.connection().prepared.sweep(&self.context.fleet.sources);
         let tracking_lost = std::mem::take(&mut lease.connection().tracking_lost);
         let mut catch_up = CatchUp::new(lease.connection(), &self.state);
@@ -479,6 +486,9 @@ impl Session {
                 catch_up.last_insert_id(value);
                 self.insert_id = InsertId::on(lease);
             }
+        }
+        if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
+            catch_up.like_previous(self.last_rows);
         }
         Ok(catch_up)
     }
@@ -494,6 +504,7 @@ impl Session {
             if let Err(lost) = exchange.send_more(bytes).await {
                 // The server refuses the rest, and may have said why.
                 tracing::debug!(%lost, "server stopped reading a long command");
+                while self.client.more(packet).await.map_err(Failure::Client)?.is_some() {}
                 break;
             }
         }

@@ -38,6 +38,7 @@ impl Session {
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
+        self.last_rows = (succeeded && !outcome.ok).then_some(outcome.rows);
         if let Some(now) = outcome.status {
             self.status = now;
         }
@@ -142,12 +143,16 @@ impl Session {
             statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
         let explained = reported.named || !statement.changes.is_empty();
         self.pins.learn(&statement.changes, reported.any_state && (hidden || !explained));
-        if self.state.user_variables.len() > self.context.config.limits.user_variables
-            || self.state.size() > self.context.config.limits.state_bytes
-        {
+        if self.is_full() && statement.effect != Effect::Read {
             // Too much to carry to every connection: from here on the session stays where it is.
             self.pins.learn(&[], true);
         }
+    }
+
+    /// Whether the session has set as much as may be carried; what sets more is for the primary, to stay there.
+    pub(super) fn is_full(&self) -> bool {
+        let limits = &self.context.config.limits;
+        self.state.user_variables.len() >= limits.user_variables || self.state.size() >= limits.state_bytes
     }
 
     async fn place(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {

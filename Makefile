@@ -1,0 +1,34 @@
+# Every target sets up what it needs by itself, on a bare Debian or Ubuntu machine too. The work is in scripts/.
+
+.DEFAULT_GOAL := help
+.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down
+
+help: ## Lists these targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Brings up one primary, two replicas and dauphin in Docker, and shows on the screen what goes where.
+	@scripts/demo up
+
+demo-down: ## Removes the demo: containers, network and data.
+	@scripts/demo down
+
+test: ## What CI runs: Docker, images, lint, unit tests, and the end-to-end tests on real MySQL and MariaDB.
+	@scripts/test
+
+test-fast: ## Only the tests that need no Docker.
+	@scripts/test fast
+
+lint: ## Formatting, clippy, dependencies' licences and advisories, and the shell scripts.
+	@scripts/lint
+
+build: ## Builds target/release/dauphin.
+	@scripts/build
+
+image: ## Makes the images of MySQL and MariaDB that the tests and the demo run, from Debian packages.
+	@scripts/image
+
+bench: ## Measures dauphin beside a direct connection, on this machine.
+	@scripts/bench
+
+fuzz-smoke: ## Fuzzes each target of proto/fuzz for half a minute (needs a nightly Rust).
+	@scripts/fuzz-smoke

@@ -1,0 +1,103 @@
+//! What one statement leaves behind for the next: ids, counts, warnings.
+
+use mysql_async::{Row, prelude::Queryable as _};
+
+use crate::support::check;
+
+#[test]
+fn the_last_insert_id_survives_other_statements() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT) AUTO_INCREMENT = 41").await;
+        let mut client = stage.client().await;
+        client.query_drop("INSERT INTO t (n) VALUES (1)").await.unwrap();
+        assert_eq!(client.last_insert_id(), Some(41));
+        for _ in 0..5 {
+            let _: Option<u32> = client.query_first("SELECT COUNT(*) FROM t").await.unwrap();
+        }
+        let id: Option<u64> = client.query_first("SELECT LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(id, Some(41));
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await; // longer than [pool] linger
+        let id: Option<u64> = client.query_first("SELECT LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(id, Some(41), "also when the connection has been given back");
+        let note: Option<u32> =
+            client.query_first("SELECT n FROM t WHERE id = LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(note, Some(1));
+        client.query_drop("INSERT INTO t (n) VALUES (LAST_INSERT_ID())").await.unwrap();
+        let note: Option<u64> =
+            client.query_first("SELECT n FROM t WHERE id = LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(note, Some(41));
+    });
+}
+
+#[test]
+fn a_sequence_made_with_last_insert_id_counts() {
+    check(async |stage| {
+        stage.given("CREATE TABLE sequence (id BIGINT);; INSERT INTO sequence VALUES (0)").await;
+        let (mut first, mut second) = (stage.client().await, stage.client().await);
+        for round in 0..5_u64 {
+            for (offset, client) in [(1, &mut first), (2, &mut second)] {
+                client.query_drop("UPDATE sequence SET id = LAST_INSERT_ID(id + 1)").await.unwrap();
+                let id: Option<u64> = client.query_first("SELECT LAST_INSERT_ID()").await.unwrap();
+                assert_eq!(id, Some(round * 2 + offset));
+            }
+        }
+    });
+}
+
+#[test]
+fn row_count_is_that_of_the_previous_statement() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2), (3)").await;
+        let mut client = stage.client().await;
+        client.query_drop("DELETE FROM t WHERE id > 1").await.unwrap();
+        let count: Option<i64> = client.query_first("SELECT ROW_COUNT()").await.unwrap();
+        assert_eq!(count, Some(2));
+        let count: Option<i64> = client.query_first("SELECT ROW_COUNT()").await.unwrap();
+        assert_eq!(count, Some(-1), "the previous statement was a SELECT");
+    });
+}
+
+#[test]
+fn found_rows_is_that_of_the_previous_read() {
+    check(async |stage| {
+        stage
+            .given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2), (3), (4), (5)")
+            .await;
+        let mut client = stage.client().await;
+        for _ in 0..4 {
+            client.query_drop("SELECT SQL_CALC_FOUND_ROWS id FROM t WHERE id > 1 LIMIT 2").await.unwrap();
+            let found: Option<u32> = client.query_first("SELECT FOUND_ROWS()").await.unwrap();
+            assert_eq!(found, Some(4));
+        }
+    });
+}
+
+#[test]
+fn warnings_are_those_of_the_previous_statement() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT);; INSERT INTO t VALUES (1, 1)").await;
+        let mut client = stage.client().await;
+        // A read: on a replica. A write: on the primary. An error is a warning too.
+        for (statement, code) in [
+            ("SELECT CAST('12x' AS SIGNED)", 1292),
+            ("INSERT IGNORE INTO t VALUES (1, 5)", 1062),
+            ("DROP TABLE IF EXISTS was_never_there", 1051),
+        ] {
+            for _ in 0..2 {
+                client.query_drop(statement).await.unwrap();
+                assert_eq!(client.get_warnings(), 1, "{statement}");
+                let warnings: Vec<Row> = client.query("SHOW WARNINGS").await.unwrap();
+                let codes: Vec<u16> = warnings.iter().map(|row| row.get(1).unwrap()).collect();
+                assert_eq!(codes, [code], "{statement}");
+                let count: Option<u32> = client.query_first("SELECT @@warning_count").await.unwrap();
+                assert_eq!(count, Some(1), "{statement}");
+            }
+        }
+        client.query_drop("SELECT * FROM not_there").await.unwrap_err();
+        let errors: Vec<Row> = client.query("SHOW ERRORS").await.unwrap();
+        let codes: Vec<u16> = errors.iter().map(|row| row.get(1).unwrap()).collect();
+        assert_eq!(codes, [1146]);
+        client.query_drop("SELECT 1").await.unwrap();
+        assert_eq!(client.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 0);
+    });
+}

@@ -1,0 +1,130 @@
+//! Servers that die and come back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mysql_async::{Conn, prelude::Queryable as _};
+
+use crate::support::{check_apart, eventually, server_error};
+
+#[test]
+fn no_read_fails_when_a_replica_dies_and_it_takes_reads_again_when_it_is_back() {
+    check_apart("", async |stage| {
+        let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut readers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (client, stop, reads) = (stage.client().await, stop.clone(), reads.clone());
+            readers.spawn(read_until(client, stop, reads));
+        }
+        eventually(10, "reads run", async || reads.load(Ordering::Relaxed) > 200).await;
+        stage.cluster.nodes[1].kill().await;
+        let at_death = reads.load(Ordering::Relaxed);
+        eventually(10, "reads go on", async || reads.load(Ordering::Relaxed) > at_death + 200).await;
+        stage.cluster.nodes[1].start().await;
+        let mut client = stage.client().await;
+        let again = stage.mark();
+        eventually(20, "the replica takes reads again by itself", async || {
+            client.query_drop(format!("SELECT '{again}'")).await.unwrap();
+            stage.ran(&again).await.0[1] > 0
+        })
+        .await;
+        stop.store(true, Ordering::Relaxed);
+        while let Some(reader) = readers.join_next().await {
+            reader.unwrap().unwrap_or_else(|error| panic!("a read failed: {error}"));
+        }
+    });
+}
+
+async fn read_until(
+    mut client: Conn,
+    stop: Arc<AtomicBool>,
+    reads: Arc<AtomicUsize>,
+) -> mysql_async::Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        let read: Option<u32> = client.query_first("SELECT 1 FROM DUAL WHERE SLEEP(0.01) = 0").await?;
+        assert_eq!(read, Some(1));
+        reads.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+#[test]
+fn without_replicas_the_primary_serves_the_reads() {
+    check_apart("", async |stage| {
+        let mut client = stage.client().await;
+        for replica in &stage.cluster.nodes[1..] {
+            replica.kill().await;
+        }
+        for _ in 0..20 {
+            let mark = stage.mark();
+            client.query_drop(format!("SELECT '{mark}'")).await.unwrap();
+            let query =
+                format!("SELECT COUNT(*) FROM mysql.general_log WHERE argument LIKE 'SELECT \\'{mark}%'");
+            let count: Option<u32> = stage.admin(0).await.query_first(query).await.unwrap();
+            assert_eq!(count, Some(1));
+        }
+    });
+}
+
+#[test]
+fn without_a_primary_writes_get_an_error_in_time_and_reads_go_on() {
+    check_apart("routing.hold_timeout = \"1s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut client = stage.client().await;
+        client.query_drop("SELECT COUNT(*) FROM t").await.unwrap();
+        stage.cluster.primary().kill().await;
+        let start = Instant::now();
+        let error = server_error(client.query_drop("INSERT INTO t VALUES (1)").await);
+        assert_eq!(error.code, 9001, "{}", error.message);
+        assert!(start.elapsed() < Duration::from_secs(6), "after {:?}", start.elapsed());
+        for _ in 0..10 {
+            assert_eq!(client.query_first::<u32, _>("SELECT COUNT(*) FROM t").await.unwrap(), Some(0));
+        }
+        let mut newcomer = stage.client().await;
+        newcomer.query_drop("SELECT COUNT(*) FROM t").await.unwrap();
+        stage.cluster.primary().start().await;
+        eventually(20, "writes go on when the primary is back", async || {
+            client.query_drop("REPLACE INTO t VALUES (2)").await.is_ok()
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_transaction_whose_server_dies_is_told_so() {
+    check_apart("routing.hold_timeout = \"1s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut client = stage.client().await;
+        client.query_drop("BEGIN").await.unwrap();
+        client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
+        stage.cluster.primary().kill().await;
+        let error = client.query_drop("INSERT INTO t VALUES (2)").await.unwrap_err();
+        if let mysql_async::Error::Server(error) = &error {
+            assert_eq!((error.code, error.state.as_str()), (1053, "08S01"), "{}", error.message);
+        }
+        assert!(client.query_drop("COMMIT").await.is_err(), "what was lost is never committed in silence");
+    });
+}
+
+#[test]
+fn a_held_write_goes_on_when_the_primary_is_back() {
+    check_apart("routing.hold_timeout = \"60s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut client = stage.client().await;
+        client.query_drop("SELECT COUNT(*) FROM t").await.unwrap();
+        stage.cluster.primary().kill().await;
+        let held = tokio::spawn(async move { client.query_drop("INSERT INTO t VALUES (1)").await });
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(!held.is_finished(), "it waits");
+        stage.cluster.primary().start().await;
+        tokio::time::timeout(Duration::from_secs(20), held).await.expect("it goes on").unwrap().unwrap();
+        let query = format!("SELECT COUNT(*) FROM {}.t", stage.schema);
+        let count: Option<u32> = stage.admin(0).await.query_first(query).await.unwrap();
+        assert_eq!(count, Some(1));
+    });
+}

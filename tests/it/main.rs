@@ -1,0 +1,24 @@
+//! End-to-end stories on real MySQL and real MariaDB in Docker: one module per behaviour.
+//!
+//! Where a statement ran is never dauphin's word: each statement carries a mark, and the servers' own general logs are
+//! asked for it. `DAUPHIN_IT_FLAVOUR=mysql` (or `mariadb`) plays the stories on one flavour only.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod batches;
+mod big_packets;
+mod command_line;
+mod errors;
+mod follow_ups;
+mod kill;
+mod login;
+mod lost_servers;
+mod own_writes;
+mod pool;
+mod prepared;
+mod reset;
+mod splitting;
+mod state;
+mod temporary_tables;

@@ -1,0 +1,86 @@
+//! A session's reads see its own writes, however far behind the replicas are.
+
+use mysql_async::prelude::Queryable as _;
+
+use crate::support::{Flavour, Stage, check, check_apart};
+
+#[test]
+fn a_session_reads_its_own_writes_two_hundred_times_in_a_row() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)").await;
+        let read = stage.mark();
+        write_and_read(stage, &read, 200).await;
+        let ran = stage.ran(&read).await;
+        assert!(ran.on_replicas() >= 100, "replicas that keep up serve most of the reads: {ran}");
+    });
+}
+
+#[test]
+fn replicas_that_apply_late_never_answer_stale() {
+    check_apart("", async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)").await;
+        delay(stage, 3600).await;
+        let (read, others) = (stage.mark(), stage.mark());
+        write_and_read(stage, &read, 15).await;
+        let mut other = stage.client().await;
+        for _ in 0..4 {
+            other.query_drop(format!("SELECT COUNT(*) FROM t /* {others} */")).await.unwrap();
+        }
+        delay(stage, 0).await;
+        stage.ran(&read).await.only_on_primary(15);
+        stage.ran(&others).await.only_on_replicas(4);
+        stage.cluster.replicated().await.unwrap();
+    });
+}
+
+#[test]
+fn replicas_whose_applier_is_stopped_take_no_reads() {
+    check_apart("routing.causal_wait = \"200ms\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)").await;
+        for replica in 1..3 {
+            stage.admin(replica).await.query_drop("STOP REPLICA SQL_THREAD").await.unwrap();
+        }
+        let read = stage.mark();
+        write_and_read(stage, &read, 30).await;
+        stage.ran(&read).await.only_on_primary(30);
+        let (later, restarted) = (stage.mark(), stage.mark());
+        let mut client = stage.client().await;
+        client.query_drop(format!("SELECT '{later}'")).await.unwrap();
+        stage.ran(&later).await.only_on_primary(1);
+        for replica in 1..3 {
+            stage.admin(replica).await.query_drop("START REPLICA SQL_THREAD").await.unwrap();
+        }
+        crate::support::eventually(15, "replicas take reads again", async || {
+            client.query_drop(format!("SELECT '{restarted}'")).await.unwrap();
+            stage.ran(&restarted).await.on_replicas() > 0
+        })
+        .await;
+    });
+}
+
+async fn write_and_read(stage: &mut Stage, read: &str, times: u64) {
+    let mut client = stage.client().await;
+    for n in 0..times {
+        client.query_drop(format!("INSERT INTO t (n) VALUES ({n})")).await.unwrap();
+        let id = client.last_insert_id().unwrap();
+        let seen: Option<u64> =
+            client.query_first(format!("SELECT n FROM t WHERE id = {id} /* {read} */")).await.unwrap();
+        assert_eq!(seen, Some(n), "write number {n}");
+    }
+}
+
+/// Lets both replicas apply what they receive this many seconds later.
+async fn delay(stage: &mut Stage, seconds: u32) {
+    let change = match stage.flavour {
+        Flavour::MySql => format!("CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {seconds}"),
+        Flavour::MariaDb => format!("CHANGE MASTER TO MASTER_DELAY = {seconds}"),
+    };
+    for replica in 1..3 {
+        let admin = stage.admin(replica).await;
+        for statement in ["STOP REPLICA", &change, "START REPLICA"] {
+            admin.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+    }
+    // The monitor has seen them replicate again.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+}

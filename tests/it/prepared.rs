@@ -1,0 +1,177 @@
+//! Prepared statements: prepared once by the client, wherever they are needed on the servers.
+
+use dauphin_proto::{command::code, reply::status};
+use mysql_async::prelude::Queryable as _;
+
+use crate::support::{Stage, check, eventually};
+
+#[test]
+fn a_read_prepared_once_is_executed_on_both_replicas() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2), (3)").await;
+        let mark = stage.mark();
+        let mut client = stage.client().await;
+        let statement = client.prep(format!("SELECT id FROM t WHERE id = ? /* {mark} */")).await.unwrap();
+        for round in 0..10 {
+            let wanted = round % 3 + 1;
+            let id: Option<u32> = client.exec_first(&statement, (wanted,)).await.unwrap();
+            assert_eq!(id, Some(wanted));
+        }
+        let executed = stage.ran(&mark).await;
+        assert_eq!(executed.0, [0, 5, 5]);
+        assert_eq!(held(stage, &mark).await, [0, 1, 1], "prepared once on each connection that executes it");
+    });
+}
+
+#[test]
+fn a_prepared_write_goes_to_the_primary_and_its_reads_follow_it() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let (write, read) = (stage.mark(), stage.mark());
+        let mut client = stage.client().await;
+        let insert = client.prep(format!("INSERT INTO t VALUES (?) /* {write} */")).await.unwrap();
+        let count = client.prep(format!("SELECT COUNT(*) FROM t /* {read} */")).await.unwrap();
+        for id in 1..=10_u32 {
+            client.exec_drop(&insert, (id,)).await.unwrap();
+            let seen: Option<u32> = client.exec_first(&count, ()).await.unwrap();
+            assert_eq!(seen, Some(id), "the session sees its own write");
+        }
+        stage.ran(&write).await.only_on_primary(10);
+        assert_eq!(stage.ran(&read).await.0.iter().sum::<usize>(), 10);
+    });
+}
+
+#[test]
+fn closing_a_statement_frees_it_on_every_server() {
+    check(async |stage| {
+        let mark = stage.mark();
+        let mut client = stage.client().await;
+        let statement = client.prep(format!("SELECT ? /* {mark} */")).await.unwrap();
+        for value in 0..4 {
+            client.exec_drop(&statement, (value,)).await.unwrap();
+        }
+        assert_eq!(held(stage, &mark).await, [0, 1, 1], "both replicas hold it");
+        client.close(statement).await.unwrap();
+        client.ping().await.unwrap();
+        eventually(15, "no server holds the closed statement", async || held(stage, &mark).await == [0; 3])
+            .await;
+    });
+}
+
+#[test]
+fn a_client_that_leaves_frees_its_statements_on_every_server() {
+    check(async |stage| {
+        let mark = stage.mark();
+        let mut client = stage.client().await;
+        let statement = client.prep(format!("SELECT ? /* {mark} */")).await.unwrap();
+        for value in 0..4 {
+            client.exec_drop(&statement, (value,)).await.unwrap();
+        }
+        client.disconnect().await.unwrap();
+        eventually(15, "no server holds the statement", async || held(stage, &mark).await == [0; 3]).await;
+    });
+}
+
+/// How many statements with this mark are prepared on the servers now.
+async fn held(stage: &mut Stage, mark: &str) -> [usize; 3] {
+    let mut held = [0; 3];
+    for (node, held) in held.iter_mut().enumerate() {
+        let query = format!(
+            "SELECT COUNT(*) FROM performance_schema.prepared_statements_instances WHERE sql_text LIKE '%{mark}%'"
+        );
+        *held = stage.admin(node).await.query_first(query).await.unwrap().unwrap();
+    }
+    held
+}
+
+#[test]
+fn a_cursor_is_fetched_from_piece_by_piece() {
+    check(async |stage| {
+        let (rows, other) = (stage.mark(), stage.mark());
+        let mut client = stage.raw().await;
+        let hundred = "WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 100) SELECT id FROM n";
+        let statement = client.prepare(&format!("{hundred} ORDER BY id /* {rows} */")).await.unwrap();
+        let opened = client.execute(statement, 1).await.unwrap();
+        assert_ne!(opened.status & status::CURSOR_EXISTS, 0, "a cursor is open");
+        let mut fetched = Vec::new();
+        let last = loop {
+            let piece = client.fetch(statement, 30).await.unwrap();
+            assert!(piece.rows.len() <= 30);
+            fetched.extend(piece.rows);
+            if piece.status & status::LAST_ROW_SENT != 0 {
+                break piece.status;
+            }
+            client.query(&format!("SELECT 1 /* {other} */")).await.unwrap();
+            assert!(fetched.len() <= 100);
+        };
+        assert_ne!(last & status::LAST_ROW_SENT, 0);
+        // A binary row: 0x00, one byte of null bitmap, then the number.
+        let ids: Vec<u8> = fetched.iter().map(|row| row[2]).collect();
+        assert_eq!(ids, (1..=100).collect::<Vec<u8>>());
+        client.command(code::STMT_CLOSE, &statement.to_le_bytes()).await.unwrap();
+        assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
+        stage.ran(&rows).await.only_on_replicas(1);
+    });
+}
+
+#[test]
+fn fetching_without_a_cursor_is_the_servers_error() {
+    check(async |stage| {
+        let mut client = stage.raw().await;
+        let statement = client.prepare("SELECT 1").await.unwrap();
+        client.execute(statement, 0).await.unwrap();
+        let error = client.fetch(statement, 1).await.unwrap_err();
+        let refusal = error.downcast::<crate::support::raw::Refusal>().unwrap();
+        assert_eq!((refusal.code, refusal.sqlstate.as_str()), (1421, "HY000"), "{refusal}");
+        assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
+    });
+}
+
+#[test]
+fn long_data_arrives_whole() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, body LONGBLOB)").await;
+        let mut client = stage.raw().await;
+        // Read and write: the first runs on a replica, the second on the primary.
+        for text in ["SELECT LENGTH(?), 'x'", "INSERT INTO t (body) VALUES (?)"] {
+            let statement = client.prepare(text).await.unwrap();
+            for piece in 0..5_u8 {
+                let data = [&statement.to_le_bytes()[..], &0_u16.to_le_bytes(), &vec![b'a' + piece; 1 << 20]]
+                    .concat();
+                client.command(code::STMT_SEND_LONG_DATA, &data).await.unwrap();
+            }
+            // No cursor, one iteration, not null, types follow: a blob. Its value was sent before.
+            let execute = [&statement.to_le_bytes()[..], &[0, 1, 0, 0, 0, 0, 1, 0xfc, 0]].concat();
+            client.command(code::STMT_EXECUTE, &execute).await.unwrap();
+            let answer = client.answer().await.unwrap();
+            if let Some(row) = answer.rows.first() {
+                let length = u32::from_le_bytes(row[2..6].try_into().unwrap());
+                assert_eq!(length, 5 << 20);
+            }
+        }
+        let stored: Option<(usize, String)> = stage
+            .admin(0)
+            .await
+            .query_first("SELECT LENGTH(body), CONCAT(LEFT(body, 1), RIGHT(body, 1)) FROM t")
+            .await
+            .unwrap();
+        assert_eq!(stored, Some((5 << 20, "ae".to_owned())));
+    });
+}
+
+#[test]
+fn statements_prepared_as_text_stay_with_their_session() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (7)").await;
+        let mut client = stage.client().await;
+        client.query_drop("PREPARE wanted FROM 'SELECT id FROM t WHERE id = ?'").await.unwrap();
+        client.query_drop("SET @id = 7").await.unwrap();
+        for _ in 0..4 {
+            let id: Option<u32> = client.query_first("EXECUTE wanted USING @id").await.unwrap();
+            assert_eq!(id, Some(7));
+        }
+        client.query_drop("DEALLOCATE PREPARE wanted").await.unwrap();
+        let error = crate::support::server_error(client.query_drop("EXECUTE wanted USING @id").await);
+        assert_eq!(error.code, 1243);
+    });
+}

@@ -1,0 +1,149 @@
+//! What a session has set holds on every server that its statements run on.
+
+use mysql_async::{Conn, prelude::Queryable as _};
+
+use crate::support::{Stage, check};
+
+/// The value of an expression on each server, by hints; the logs say that it was asked there.
+async fn everywhere(stage: &mut Stage, client: &mut Conn, expression: &str) -> [Option<String>; 3] {
+    let mut values = [const { None }; 3];
+    for (node, value) in values.iter_mut().enumerate() {
+        let hint = if node == 0 { "primary".to_owned() } else { format!("server=db{}", node + 1) };
+        let mark = stage.mark();
+        let query = format!("SELECT /* dauphin:{hint} */ {expression} /* {mark} */");
+        *value = client.query_first::<Option<String>, _>(query).await.unwrap().flatten();
+        let mut expected = [0; 3];
+        expected[node] = 1;
+        assert_eq!(stage.ran(&mark).await.0, expected, "{hint}: {expression}");
+    }
+    values
+}
+
+async fn check_everywhere(stage: &mut Stage, client: &mut Conn, expression: &str, value: Option<&str>) {
+    let values = everywhere(stage, client, expression).await;
+    assert_eq!(values, [value; 3].map(|value| value.map(str::to_owned)), "{expression} on db1, db2, db3");
+}
+
+#[test]
+fn variables_are_the_same_on_every_server() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        for (set, expression, value) in [
+            (
+                "SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT'",
+                "REPLACE(@@sql_mode, 'PIPES_AS_CONCAT', 'P')",
+                Some("P,ANSI_QUOTES"),
+            ),
+            ("SET sql_mode = 'STRICT_ALL_TABLES'", "@@sql_mode", Some("STRICT_ALL_TABLES")),
+            ("SET time_zone = '+05:30'", "FROM_UNIXTIME(86400)", Some("1970-01-02 05:30:00")),
+            ("SET time_zone = 'Europe/Paris'", "@@time_zone", Some("Europe/Paris")),
+            ("SET timestamp = 86400", "UNIX_TIMESTAMP(NOW())", Some("86400")),
+            ("SET foreign_key_checks = 0", "@@foreign_key_checks", Some("0")),
+            (
+                "SET SESSION group_concat_max_len = 5",
+                "(SELECT GROUP_CONCAT(c) FROM (SELECT 'abc' AS c UNION SELECT 'def') AS l)",
+                Some("abc,d"),
+            ),
+            ("SET @@session.div_precision_increment = 2", "1 / 3", Some("0.33")),
+            ("SET lc_time_names = 'de_DE'", "MONTHNAME('2026-03-01')", Some("März")),
+            ("SET default_week_format = 3", "@@default_week_format", Some("3")),
+            ("SET @answer = 42", "@answer", Some("42")),
+            ("SET @word = 'plain', @other := -1.50", "CONCAT(@word, @other)", Some("plain-1.50")),
+            ("SET @nothing = NULL", "@nothing", None),
+            ("SET names latin1", "@@character_set_client", Some("latin1")),
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "@@collation_connection", Some("utf8mb4_bin")),
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "'a' = 'A'", Some("0")),
+            ("SET NAMES utf8mb4", "@@character_set_results", Some("utf8mb4")),
+            ("SET @accent = 'später'", "@accent", Some("später")),
+            ("SET sql_select_limit = 3", "@@sql_select_limit", Some("3")),
+            ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; DO 1", "1", Some("1")),
+        ] {
+            client.query_drop(set).await.unwrap_or_else(|error| panic!("{set}: {error}"));
+            check_everywhere(stage, &mut client, expression, value).await;
+        }
+        check_everywhere(stage, &mut client, "CONCAT(@answer, @word)", Some("42plain")).await;
+    });
+}
+
+#[test]
+fn a_variable_with_an_accent_can_be_written() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (word VARCHAR(20) CHARACTER SET utf8mb4)").await;
+        let mut client = stage.client().await;
+        for word in ["später", "élan", "詩"] {
+            client.query_drop(format!("SET @word = '{word}'")).await.unwrap();
+            client.query_drop("INSERT INTO t VALUES (@word)").await.unwrap();
+            let read: Option<String> =
+                client.query_first("SELECT word FROM t WHERE word = @word").await.unwrap();
+            assert_eq!(read.as_deref(), Some(word));
+        }
+    });
+}
+
+#[test]
+fn a_value_that_cannot_be_computed_twice_is_the_same_on_every_server() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        client.query_drop("SET @id = UUID()").await.unwrap();
+        let first: Option<String> = client.query_first("SELECT @id").await.unwrap();
+        for _ in 0..6 {
+            let again: Option<String> = client.query_first("SELECT @id").await.unwrap();
+            assert_eq!(again, first);
+        }
+    });
+}
+
+#[test]
+fn a_variable_that_a_select_assigns_is_seen_by_the_next_reads() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2), (3)").await;
+        let mut client = stage.client().await;
+        client.query_drop("SELECT MAX(id) INTO @most FROM t").await.unwrap();
+        for _ in 0..4 {
+            let most: Option<u32> = client.query_first("SELECT @most").await.unwrap();
+            assert_eq!(most, Some(3));
+        }
+    });
+}
+
+#[test]
+fn the_schema_is_the_same_on_every_server() {
+    check(async |stage| {
+        let other = format!("{}_other", stage.schema);
+        stage.given(&format!("CREATE DATABASE {other}")).await;
+        let (schema, mut client) = (stage.schema.clone(), stage.client().await);
+        check_everywhere(stage, &mut client, "DATABASE()", Some(&schema)).await;
+        client.query_drop(format!("USE {other}")).await.unwrap();
+        check_everywhere(stage, &mut client, "DATABASE()", Some(&other)).await;
+        let error = crate::support::server_error(client.query_drop("USE app_is_not_there").await);
+        assert_eq!(error.code, 1049);
+        check_everywhere(stage, &mut client, "DATABASE()", Some(&other)).await;
+    });
+}
+
+#[test]
+fn a_set_that_fails_changes_nothing() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        client.query_drop("SET @kept = 'yes', time_zone = '+01:00'").await.unwrap();
+        let error = crate::support::server_error(
+            client.query_drop("SET @kept = 'no', time_zone = 'Nowhere/Land'").await,
+        );
+        assert_eq!(error.code, 1298);
+        check_everywhere(stage, &mut client, "CONCAT(@kept, @@time_zone)", Some("yes+01:00")).await;
+    });
+}
+
+#[test]
+fn one_sessions_state_is_never_anothers() {
+    check(async |stage| {
+        let mut first = stage.client().await;
+        let mut second = stage.client().await;
+        first.query_drop("SET @mine = 1, time_zone = '+09:00', sql_mode = 'ANSI'").await.unwrap();
+        check_everywhere(stage, &mut first, "CONCAT(@mine, @@time_zone)", Some("1+09:00")).await;
+        first.disconnect().await.unwrap();
+        check_everywhere(stage, &mut second, "@mine", None).await;
+        check_everywhere(stage, &mut second, "@@time_zone", Some("SYSTEM")).await;
+        check_everywhere(stage, &mut second, "@@sql_mode LIKE '%ANSI%'", Some("0")).await;
+    });
+}

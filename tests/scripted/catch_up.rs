@@ -1,0 +1,211 @@
+//! The session's state, brought to a connection in front of a command; and the wait for the session's own writes.
+
+use std::time::Duration;
+
+use dauphin_proto::reply::status;
+
+use crate::support::{Act, Answer, Client, Dialect, House, answer, run};
+
+/// A session that has set `sql_mode`, on a connection that is gone: every other must be told.
+async fn with_state(house: &House) -> Client {
+    let mut client = house.client().await;
+    let reported = answer::variable("sql_mode", "ANSI");
+    house.servers.iter().for_each(|server| server.on("SET sql_mode", Act::bytes(answer::ok_with(&reported))));
+    assert!(matches!(client.query("SET sql_mode = 'ANSI'").await, Answer::Ok(_)));
+    for server in house.servers.iter().filter(|server| server.count("SET sql_mode") > 0) {
+        let id = server.heard("SET sql_mode").await;
+        server.interrupt(id, Act::close());
+        server.ended(id).await;
+    }
+    client
+}
+
+const STATE: &str = "SET SESSION sql_mode";
+
+#[test]
+fn state_and_command_go_out_together_and_their_answers_may_come_in_one_segment() {
+    run(async {
+        let house = House::new(2).await;
+        let mut client = with_state(&house).await;
+        house.servers.iter().for_each(|s| s.on(STATE, Act::with_the_next(answer::ok(status::AUTOCOMMIT))));
+        for _ in 0..3 {
+            let answer = client.query("SELECT 1").await;
+            assert!(matches!(answer, Answer::Rows(_)), "{answer:?}");
+        }
+        assert_eq!(house.count(STATE), 2, "one connection to each replica");
+    });
+}
+
+#[test]
+fn the_answers_to_a_catch_up_and_to_the_command_may_be_split_at_any_byte() {
+    for dialect in [Dialect::New, Dialect::Old] {
+        run(async move {
+            // Two sessions of different state take turns on one connection.
+            let house = House::with(1, |config| config.pool.max_connections_per_user = 1).await;
+            let mut sessions = [with_state(&house).await, house.client_of(dialect).await];
+            sessions[0].query("SELECT 1").await;
+            let both = [answer::ok(status::AUTOCOMMIT), answer::rows(&["c"], &[&["x"]])].concat();
+            for at in 0..=both.len() {
+                house.replica().on(STATE, Act::silence());
+                house.replica().on("SELECT 1", Act::split(&both, at));
+                let turn = (at + 1) % 2;
+                assert_eq!(sessions[turn].query("SELECT 1").await, Answer::one("x"), "split at {at}");
+            }
+        });
+    }
+}
+
+#[test]
+fn the_answer_to_a_catch_up_may_come_byte_by_byte() {
+    run(async {
+        let house = House::new(2).await;
+        let mut client = with_state(&house).await;
+        house.servers.iter().for_each(|s| s.on(STATE, Act::trickle(answer::ok(status::AUTOCOMMIT))));
+        for _ in 0..3 {
+            let answer = client.query("SELECT 1").await;
+            assert!(matches!(answer, Answer::Rows(_)), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn a_read_whose_replica_is_lost_in_the_catch_up_runs_elsewhere() {
+    for act in [Act::close(), Act::reset(), Act::bytes(b"\x07\x00\x00\x01\x00".to_vec()).then(Act::close())] {
+        run(async move {
+            let house = House::new(2).await;
+            let mut client = with_state(&house).await;
+            house.servers[1..].iter().for_each(|replica| replica.always(STATE, act.clone()));
+            for _ in 0..2 {
+                assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_write_behind_a_lost_catch_up_is_told_or_runs_once() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = with_state(&house).await;
+        house.primary().on(STATE, Act::close());
+        match client.query("INSERT INTO t VALUES (1)").await {
+            Answer::Ok(_) => {}
+            Answer::Error { code: 1053, .. } => client.ends().await,
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(house.count(STATE), 1 + house.count("INSERT"));
+    });
+}
+
+#[test]
+fn a_replica_that_does_not_take_the_state_is_passed_over() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = with_state(&house).await;
+        house
+            .replica()
+            .always(STATE, Act::error(1231, "Variable 'sql_mode' can't be set to the value of 'ANSI'"));
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+    });
+}
+
+#[test]
+fn a_connection_that_did_not_take_the_state_is_not_used_again() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = with_state(&house).await;
+        house.replica().on(STATE, Act::error(1231, "no"));
+        client.query("SELECT 1").await;
+        let refused = house.replica().heard(STATE).await;
+        assert!(house.replica().ended(refused).await);
+    });
+}
+
+#[test]
+fn a_write_is_not_executed_where_the_state_in_front_of_it_was_refused() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = house.client().await;
+        house.servers.iter().for_each(|s| s.on("USE b", Act::bytes(answer::ok_with(&answer::schema("b")))));
+        client.query("USE b").await;
+        let mut other = house.client().await;
+        other.query("UPDATE u SET a = 1").await;
+        house
+            .servers
+            .iter()
+            .for_each(|s| s.always("COM_INIT_DB b", Act::error(1049, "Unknown database 'b'")));
+        let answer = client.query("INSERT INTO t VALUES (1)").await;
+        assert_eq!(answer.code(), Some(1049), "the client is told why");
+        // The statement came in the same write: a server that refuses the state goes on to execute it, in whatever
+        // schema the connection was in. The next statement is answered behind that.
+        client.query("UPDATE u SET a = 1").await;
+        assert_eq!(house.count("INSERT"), 0, "the client was told of a failure, and the write has run");
+    });
+}
+
+/// A session that has written, on a connection that reports the write's GTID.
+async fn after_a_write(house: &House) -> Client {
+    let mut client = house.client().await;
+    let reported = answer::gtids("00000000-0000-0000-0000-000000000001:5");
+    house.primary().on("INSERT", Act::bytes(answer::ok_with(&reported)));
+    client.query("INSERT INTO t VALUES (1)").await;
+    client
+}
+
+const WAIT: &str = "SELECT WAIT_FOR_EXECUTED_GTID_SET";
+
+#[test]
+fn a_read_behind_a_write_waits_on_the_replica_and_runs_there() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = after_a_write(&house).await;
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db02"));
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db02"));
+        assert_eq!(house.replica().count(WAIT), 1, "what the replica has is remembered");
+    });
+}
+
+#[test]
+fn a_read_whose_replica_does_not_catch_up_in_time_runs_on_the_primary() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = after_a_write(&house).await;
+        house.replica().on(WAIT, Act::bytes(answer::rows(&["c"], &[&["1"]])));
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+        assert_eq!(house.replica().count("SELECT 1"), 0);
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db02"), "the replica is tried again");
+    });
+}
+
+#[test]
+fn a_read_does_not_wait_where_the_config_gives_no_time_to_it() {
+    run(async {
+        let house = House::with(1, |config| config.routing.causal_wait = Duration::ZERO).await;
+        let mut client = after_a_write(&house).await;
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+        assert_eq!(house.replica().count(WAIT), 0);
+    });
+}
+
+#[test]
+fn a_replica_that_fails_in_the_wait_is_passed_over() {
+    for act in [Act::close(), Act::reset(), Act::error(1227, "Access denied"), Act::bytes(answer::ok(2))] {
+        run(async move {
+            let house = House::new(1).await;
+            let mut client = after_a_write(&house).await;
+            house.replica().on(WAIT, act);
+            assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+        });
+    }
+}
+
+#[test]
+fn a_replica_that_never_answers_the_wait_does_not_hold_the_read_beyond_the_wait_s_time() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = after_a_write(&house).await;
+        house.replica().on(WAIT, Act::never());
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+    });
+}

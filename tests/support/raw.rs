@@ -1,0 +1,266 @@
+//! A client that speaks the protocol byte by byte, for what drivers hide: how the login went, cursors, ids, flags.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use dauphin_proto::{
+    CapabilityFlags, auth,
+    command::code,
+    connect::{AUTH_MORE_DATA, AuthSwitch, Greeting, Login, NONCE},
+    field::Reader,
+    packet::{self, HEADER, Header, MAX_PAYLOAD},
+    reply::{self, marker, status},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// A client without TLS and without DEPRECATE_EOF.
+pub struct Raw {
+    stream: TcpStream,
+    /// The id that the greeting gave.
+    pub id: u32,
+    /// What happened between the client's first answer and OK: `switch <method>`, `key`, `fast`, `full`.
+    pub login: Vec<String>,
+    sequence: u8,
+}
+
+/// An ERR packet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code} ({sqlstate}): {message}")]
+pub struct Refusal {
+    pub code: u16,
+    pub sqlstate: String,
+    pub message: String,
+}
+
+/// What a command was answered with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub columns: u64,
+    pub rows: Vec<Vec<u8>>,
+    pub status: u16,
+}
+
+const CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
+    .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_MULTI_STATEMENTS)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PS_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_LONG_PASSWORD);
+
+impl Raw {
+    /// Logs in; the error is a [`Refusal`] where the other side refuses.
+    pub async fn connect(
+        address: SocketAddr,
+        user: &str,
+        password: &str,
+        schema: Option<&str>,
+    ) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let mut raw = Self { stream, id: 0, login: Vec::new(), sequence: 0 };
+        let greeting = raw.packet().await?;
+        if let Some(refusal) = refusal(&greeting) {
+            return Err(refusal.into());
+        }
+        let greeting = Greeting::parse(&greeting)?;
+        raw.id = greeting.connection_id;
+        let plugin = if greeting.plugin == auth::NATIVE { auth::NATIVE } else { auth::CACHING_SHA2 };
+        let mut capabilities = CAPABILITIES;
+        capabilities.set(CapabilityFlags::CLIENT_CONNECT_WITH_DB, schema.is_some());
+        let login = Login {
+            capabilities,
+            max_packet: 1 << 30,
+            collation: 45, // utf8mb4_general_ci
+            user: user.into(),
+            response: proof(plugin, &greeting.nonce, password)?,
+            schema: schema.map(Into::into),
+            plugin: plugin.to_owned(),
+            attributes: Vec::new(),
+        };
+        let mut payload = Vec::new();
+        login.put(&mut payload);
+        raw.reply(&payload).await?;
+        raw.prove(greeting.nonce, password).await?;
+        Ok(raw)
+    }
+
+    async fn prove(&mut self, mut nonce: [u8; NONCE], password: &str) -> Result<()> {
+        loop {
+            let payload = self.packet().await?;
+            match payload[..] {
+                [marker::OK, ..] => return Ok(()),
+                [marker::ERR, ..] => return Err(refusal(&payload).context("an ERR packet")?.into()),
+                [marker::EOF, ..] => {
+                    let switch = AuthSwitch::parse(&payload)?;
+                    self.login.push(format!("switch {}", switch.plugin));
+                    nonce = switch.nonce.try_into().ok().context("a nonce of 20 bytes")?;
+                    self.reply(&proof(&switch.plugin, &nonce, password)?).await?;
+                }
+                [AUTH_MORE_DATA, auth::SHA2_FAST_OK] => self.login.push("fast".to_owned()),
+                [AUTH_MORE_DATA, auth::SHA2_FULL] => {
+                    self.login.push("full".to_owned());
+                    self.reply(&[auth::SHA2_REQUEST_KEY]).await?;
+                }
+                [AUTH_MORE_DATA, ref key @ ..] => {
+                    self.login.push("key".to_owned());
+                    let mut hidden = [password.as_bytes(), &[0]].concat();
+                    auth::xor_with_nonce(&mut hidden, &nonce);
+                    let encrypted = auth::encrypt_for_server(&hidden, key)?;
+                    self.reply(&encrypted).await?;
+                }
+                _ => bail!("what is {payload:?} in a login?"),
+            }
+        }
+    }
+
+    /// COM_QUERY.
+    pub async fn query(&mut self, text: &str) -> Result<Answer> {
+        self.command(code::QUERY, text.as_bytes()).await?;
+        self.answer().await
+    }
+
+    /// COM_STMT_PREPARE: the statement's id.
+    pub async fn prepare(&mut self, text: &str) -> Result<u32> {
+        self.command(code::STMT_PREPARE, text.as_bytes()).await?;
+        let first = self.packet().await?;
+        if let Some(refusal) = refusal(&first) {
+            return Err(refusal.into());
+        }
+        let mut reader = Reader::new(&first[1..], "an answer to COM_STMT_PREPARE");
+        let (id, columns, parameters) = (reader.u32()?, reader.u16()?, reader.u16()?);
+        for count in [parameters, columns] {
+            for _ in 0..if count == 0 { 0 } else { count + 1 } {
+                self.packet().await?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// Sends a command; its answer, if it has one, is to be read.
+    pub async fn command(&mut self, code: u8, argument: &[u8]) -> Result<()> {
+        self.sequence = 0;
+        let payload = [&[code], argument].concat();
+        self.reply(&payload).await
+    }
+
+    /// COM_STMT_EXECUTE without parameters; 1 is a read-only cursor.
+    pub async fn execute(&mut self, statement: u32, cursor: u8) -> Result<Answer> {
+        let argument = [&statement.to_le_bytes()[..], &[cursor], &1_u32.to_le_bytes()].concat();
+        self.command(code::STMT_EXECUTE, &argument).await?;
+        self.answer().await
+    }
+
+    /// COM_STMT_FETCH.
+    pub async fn fetch(&mut self, statement: u32, rows: u32) -> Result<Answer> {
+        let argument = [statement.to_le_bytes(), rows.to_le_bytes()].concat();
+        self.command(code::STMT_FETCH, &argument).await?;
+        let mut answer = Answer::default();
+        self.rows(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// One answer: OK, an error, or a result set of which each row is a packet.
+    pub async fn answer(&mut self) -> Result<Answer> {
+        let first = self.packet().await?;
+        match first[0] {
+            marker::ERR => Err(refusal(&first).context("an ERR packet")?.into()),
+            marker::OK => {
+                let mut reader = Reader::new(&first[1..], "an OK packet");
+                reader.lenenc()?;
+                reader.lenenc()?;
+                Ok(Answer { status: reader.u16()?, ..Answer::default() })
+            }
+            _ => {
+                let mut answer =
+                    Answer { columns: Reader::new(&first, "a column count").lenenc()?, ..Answer::default() };
+                for _ in 0..answer.columns {
+                    self.packet().await?;
+                }
+                answer.status = end_of(&self.packet().await?).context("EOF after the columns")?;
+                if answer.status & status::CURSOR_EXISTS == 0 {
+                    self.rows(&mut answer).await?;
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn rows(&mut self, answer: &mut Answer) -> Result<()> {
+        loop {
+            let packet = self.packet().await?;
+            if let Some(refusal) = refusal(&packet) {
+                return Err(refusal.into());
+            }
+            if let Some(end) = end_of(&packet) {
+                answer.status = end;
+                return Ok(());
+            }
+            answer.rows.push(packet);
+        }
+    }
+
+    /// One payload, whatever number of packets it came in.
+    pub async fn packet(&mut self) -> Result<Vec<u8>> {
+        timeout(Duration::from_secs(30), self.whole()).await.context("a packet within 30 s")?
+    }
+
+    async fn whole(&mut self) -> Result<Vec<u8>> {
+        let mut payload = Vec::new();
+        loop {
+            let mut header = [0; HEADER];
+            self.stream.read_exact(&mut header).await?;
+            let header = Header::peek(&header).context("four bytes are a header")?;
+            ensure!(
+                header.sequence == self.sequence,
+                "packet {} came where {} was due",
+                header.sequence,
+                self.sequence
+            );
+            self.sequence = self.sequence.wrapping_add(1);
+            let start = payload.len();
+            payload.resize(start + header.length, 0);
+            self.stream.read_exact(&mut payload[start..]).await?;
+            if header.length < MAX_PAYLOAD {
+                return Ok(payload);
+            }
+        }
+    }
+
+    async fn reply(&mut self, payload: &[u8]) -> Result<()> {
+        let mut out = Vec::new();
+        self.sequence = packet::put(&mut out, payload, self.sequence);
+        Ok(self.stream.write_all(&out).await?)
+    }
+}
+
+/// The client's first answer; dauphin and servers are told the method's name along with it.
+fn proof(plugin: &str, nonce: &[u8; NONCE], password: &str) -> Result<Vec<u8>> {
+    Ok(match plugin {
+        auth::CACHING_SHA2 => auth::answer_sha2(nonce, password.as_bytes()),
+        auth::NATIVE => auth::answer_native(nonce, password.as_bytes()),
+        other => bail!("this client does not know the method {other}"),
+    })
+}
+
+fn refusal(payload: &[u8]) -> Option<Refusal> {
+    let error = reply::Err::parse(payload).ok()?;
+    Some(Refusal {
+        code: error.code,
+        sqlstate: String::from_utf8_lossy(&error.sqlstate).into_owned(),
+        message: String::from_utf8_lossy(error.message).into_owned(),
+    })
+}
+
+/// The status in an EOF packet.
+fn end_of(payload: &[u8]) -> Option<u16> {
+    match *payload {
+        [marker::EOF, _, _, low, high] => Some(u16::from_le_bytes([low, high])),
+        _ => None,
+    }
+}
