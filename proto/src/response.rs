@@ -183,7 +183,8 @@ impl Tracker {
     /// Whether the packet at the start of `buffer` is a row or a definition (its first byte must be there to tell).
     fn passes_unread(&self, buffer: &[u8]) -> bool {
         let Some(header) = Header::peek(buffer) else { return false };
-        let first = buffer.get(HEADER).copied();
+        // An empty packet has no first byte, whatever comes behind it.
+        let first = buffer.get(HEADER).copied().filter(|_| header.length > 0);
         match self.phase {
             _ if self.continued => true,
             Phase::Rows if header.length == 0 => true,
@@ -245,13 +246,11 @@ impl Tracker {
     /// An opened cursor's response has one EOF packet, not two: its flags decide, so the next packet is looked at.
     fn columns_end(&mut self, buffer: &mut [u8]) -> Result<Part, ProtocolError> {
         let Some(header) = Header::peek(buffer) else { return Ok(Part::Incomplete) };
-        let Some(&first) = buffer.get(HEADER) else {
-            if header.length > 0 {
-                return Ok(Part::Incomplete);
-            }
+        if header.length == 0 {
             self.phase = Phase::Rows;
             return Ok(self.insert_eof());
-        };
+        }
+        let Some(&first) = buffer.get(HEADER) else { return Ok(Part::Incomplete) };
         if first == marker::EOF && header.length < MAX_PAYLOAD {
             check_control(header)?;
             let Some(payload) = buffer.get(HEADER..HEADER + header.length) else {

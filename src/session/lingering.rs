@@ -39,8 +39,15 @@ impl Lingering {
 pub enum InsertId {
     /// This is the value.
     Known(u64),
-    /// On the connection with this server and id, which is bound or lingers.
-    On(usize, u32),
+    /// On a connection that is bound or lingers.
+    On {
+        /// Its server's id.
+        server: usize,
+        /// Its id there.
+        connection: u32,
+        /// What the insert's OK packet said: nearly always the same, and all that is left when the connection is lost.
+        reported: u64,
+    },
 }
 
 impl Default for InsertId {
@@ -51,8 +58,21 @@ impl Default for InsertId {
 
 impl InsertId {
     /// On this connection.
-    pub fn on(lease: &Lease) -> Self {
-        Self::On(lease.server().id.0, lease.id())
+    pub fn on(lease: &Lease, reported: u64) -> Self {
+        Self::On { server: lease.server().id.0, connection: lease.id(), reported }
+    }
+
+    /// Whether it is on this connection.
+    pub fn is_on(self, lease: &Lease) -> bool {
+        matches!(self, Self::On { server, connection, .. } if server == lease.server().id.0 && connection == lease.id())
+    }
+
+    /// The connection that has it is lost.
+    pub fn lost(self) -> Self {
+        match self {
+            Self::On { reported, .. } => Self::Known(reported),
+            known @ Self::Known(_) => known,
+        }
     }
 }
 
@@ -87,16 +107,18 @@ impl Session {
     /// Takes LAST_INSERT_ID() along from a connection that the session is about to leave; `None` if the connection is
     /// lost, and with it the value.
     pub(super) async fn keep_insert_id(&mut self, lease: Lease) -> Option<Lease> {
-        if self.insert_id != InsertId::on(&lease) {
+        if !self.insert_id.is_on(&lease) {
             return Some(lease);
         }
-        self.insert_id = InsertId::default();
+        self.insert_id = self.insert_id.lost();
         let mut bytes = Vec::new();
         dauphin_proto::command::put_query(&mut bytes, b"SELECT LAST_INSERT_ID()");
         let mut exchange = lease.send(&bytes).await.ok()?;
         let answer = exchange.own_response(Shape::Query).await.ok()?;
         let value = answer.first_value().and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-        self.insert_id = InsertId::Known(value.unwrap_or_default());
+        if let Some(value) = value {
+            self.insert_id = InsertId::Known(value);
+        }
         exchange.finish().ok()
     }
 }

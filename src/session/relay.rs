@@ -41,8 +41,8 @@ pub struct Outcome {
     pub warnings: u16,
     /// The number of the server's error, if one ended the response.
     pub error: Option<u16>,
-    /// Whether an OK packet named an id for an AUTO_INCREMENT column.
-    pub inserted: bool,
+    /// The id that an OK packet named for an AUTO_INCREMENT column; 0 for none.
+    pub inserted: u64,
     /// Whether a statement without a result set succeeded.
     pub ok: bool,
     /// What the server's session tracking reported.
@@ -281,7 +281,9 @@ impl Relay<'_> {
         let outcome = &mut *self.outcome;
         outcome.status = Some(ok.status);
         outcome.warnings = ok.warnings;
-        outcome.inserted |= ok.last_insert_id != 0;
+        if ok.last_insert_id != 0 {
+            outcome.inserted = ok.last_insert_id;
+        }
         outcome.ok |= kind == Kind::Ok;
         let Listener { state, tracks, flavour } = &mut self.listener;
         if !ok.state.is_empty() {

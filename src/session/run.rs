@@ -212,7 +212,8 @@ impl Session {
             access_mode: self.wishes.access_mode,
             refused_by_replica: statement.digest != 0 && self.context.misrouted.contains(statement.digest),
             depends_on_server: self.depends_on_server(statement),
-            sets_uncarried: self.is_full() || statement.variables.iter().any(|name| learn::is_not_carried(name)),
+            sets_uncarried: self.is_full()
+                || statement.variables.iter().any(|name| learn::is_not_carried(name)),
             tried: &attempts.tried,
             to_primary: attempts.to_primary,
         };
@@ -233,6 +234,7 @@ impl Session {
     async fn take_lingering(&mut self, reason: Reason) -> Result<Borrowed, Again> {
         let mut lingering = self.lingering.take().expect("a decision for the previous connection needs one");
         if lingering.lease.is_stale() {
+            self.insert_id = self.insert_id.lost();
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
         let role = self.role_of(lingering.lease.server());
@@ -252,10 +254,16 @@ impl Session {
         let held = self.context.hold.primary(&self.context.published).await;
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
-        if let Some(mut lingering) = self.lingering.take_if(on_primary)
-            && !lingering.lease.is_stale()
-        {
-            return Ok(Ok(Borrowed { lease: lingering.lease, role: Role::Primary, reason, bound: false }));
+        if let Some(mut lingering) = self.lingering.take_if(on_primary) {
+            if !lingering.lease.is_stale() {
+                return Ok(Ok(Borrowed {
+                    lease: lingering.lease,
+                    role: Role::Primary,
+                    reason,
+                    bound: false,
+                }));
+            }
+            self.insert_id = self.insert_id.lost();
         }
         let leased = term.server.lease(&self.account, self.profile, &self.state).await;
         Ok(match leased {
@@ -480,15 +488,15 @@ impl Session {
         if tracking_lost {
             catch_up.tracking(self.flavour());
         }
-        if statement.needs.contains(Needs::LAST_INSERT_ID) && self.insert_id != InsertId::on(lease) {
+        if statement.needs.contains(Needs::LAST_INSERT_ID) && !self.insert_id.is_on(lease) {
             self.let_go().await;
             if let InsertId::Known(value) = self.insert_id {
                 catch_up.last_insert_id(value);
-                self.insert_id = InsertId::on(lease);
+                self.insert_id = InsertId::on(lease, value);
             }
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
-            catch_up.like_previous(self.last_rows);
+            catch_up.like_previous(self.flavour(), self.last_rows);
         }
         Ok(catch_up)
     }

@@ -48,8 +48,8 @@ impl Session {
         }
         lease.connection().state = self.state.clone();
         lease.connection().tracking_lost |= outcome.reported.tracking_lost;
-        if outcome.inserted || statement.changes.contains(&Change::LastInsertId) {
-            self.insert_id = InsertId::on(&lease);
+        if outcome.inserted != 0 || statement.changes.contains(&Change::LastInsertId) {
+            self.insert_id = InsertId::on(&lease, outcome.inserted);
         }
         if let Some(write) = &outcome.reported.last_write {
             self.last_write = Some(write.clone());
@@ -222,7 +222,7 @@ impl Session {
         if outcome.ok && statement.effect == Effect::Write {
             keeps |= Needs::ROW_COUNT;
         }
-        if self.insert_id == InsertId::on(&lease) {
+        if self.insert_id.is_on(&lease) {
             keeps |= Needs::LAST_INSERT_ID;
         }
         let linger = self.context.config.pool.linger;
