@@ -68,7 +68,7 @@ impl<'a> Ok<'a> {
 
     /// Appends the payload for a client, with the session-state block only if `track` and it is not empty.
     pub fn put(&self, out: &mut Vec<u8>, track: bool) {
-        // The flag may stand without an entry: the block is there, and empty.
+        // A server may set the flag without an entry: then the block is there, and empty.
         let track = track && self.status & status::STATE_CHANGED != 0;
         let status = if track { self.status } else { self.status & !status::STATE_CHANGED };
         out.push(self.header);

@@ -196,9 +196,9 @@ fn authentication_switches() {
 /// The reported changes, in the words of `Change`'s own display, sorted; those of `noise` left out.
 fn reported(server: &str, name: &str, noise: &[&str]) -> Vec<String> {
     let payload = payload(server, name);
-    let ok = reply::Ok::parse(&payload).unwrap();
+    let ok = reply::Ok::parse(&payload).expect("an OK packet");
     assert_ne!(ok.status & status::STATE_CHANGED, 0, "{server}/{name}");
-    let mut found: Vec<_> = changes(ok.state).map(|change| change.unwrap().0.to_string()).collect();
+    let mut found: Vec<_> = changes(ok.state).map(|change| change.expect("a change").0.to_string()).collect();
     found.retain(|change| !noise.iter().any(|noise| change.starts_with(noise)));
     found.sort();
     found

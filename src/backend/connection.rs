@@ -18,6 +18,8 @@ pub struct Connection {
     pub state: Arc<State>,
     /// The character sets that its login gave it, to go back to.
     pub charsets: Arc<Charsets>,
+    /// Whether it was lent as the primary's: what is bound to it may write there, whatever the server is by now.
+    pub for_writes: bool,
     /// Whether a session has changed what the connection reports: it must be set right before the next statement.
     pub tracking_lost: bool,
     /// What is prepared on it.
@@ -54,6 +56,7 @@ impl Connection {
             id,
             state: Arc::default(),
             charsets: Arc::default(),
+            for_writes: false,
             tracking_lost: false,
             prepared: PreparedStatements::default(),
             opened: now,

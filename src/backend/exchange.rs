@@ -60,6 +60,16 @@ impl Lease {
         self.0.connection.id
     }
 
+    /// Whether it was lent as the primary's.
+    pub fn is_for_writes(&self) -> bool {
+        self.0.connection.for_writes
+    }
+
+    /// Says as what it is lent.
+    pub fn lent_for_writes(&mut self, for_writes: bool) {
+        self.0.connection.for_writes = for_writes;
+    }
+
     /// Gives the connection back to its pool for the next session.
     pub fn release(self) {
         let Held { connection, slot } = self.0;

@@ -6,7 +6,11 @@ use std::future::Future;
 use dauphin_proto::response::Shape;
 use tokio::time::Instant;
 
-use super::{Session, SessionError, client::Packet, run::Borrowed};
+use super::{
+    Session, SessionError,
+    client::Packet,
+    run::{Borrowed, role_of},
+};
 use crate::{backend::Lease, routing::decide::Reason, sql::Needs};
 
 /// A connection that nothing binds, with what the session may still ask it for.
@@ -82,7 +86,7 @@ impl Session {
         let Some(Lingering { lease, keeps, until }) = self.lingering.take() else {
             return Ok(self.say_ok().await?);
         };
-        let role = self.role_of(lease.server());
+        let role = role_of(&lease);
         let (reason, last) = (Reason::FollowUp, self.route.last.take());
         let outcome =
             self.on_lease(packet, Borrowed { lease, role, reason, bound: false }, Shape::Status).await;

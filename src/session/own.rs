@@ -27,7 +27,7 @@ impl Session {
         let decision = self.decide(&statement, &Attempts::default());
         let table = self.context.published.load_full();
         let (server, role) = match &decision.target {
-            Target::Replica(server) => (Some(server.clone()), self.role_of(server)),
+            Target::Replica(server) => (Some(server.clone()), self.role_now(server)),
             Target::Primary => (table.term().map(|term| term.server.clone()), Role::Primary),
             Target::Bound => self.known(self.binding.lease().map(|lease| lease.server().clone())),
             Target::Previous => {
@@ -38,7 +38,7 @@ impl Session {
         let mut rows = vec![row(&[&name, "yes", role.label(), decision.reason.label()])];
         for (other, why) in not_chosen(&decision, &table) {
             if server.as_ref().is_none_or(|server| server.id != other.id) {
-                rows.push(row(&[&other.name, "no", self.role_of(&other).label(), why]));
+                rows.push(row(&[&other.name, "no", self.role_now(&other).label(), why]));
             }
         }
         self.show(&["server", "chosen", "role", "reason"], &rows).await
@@ -48,7 +48,7 @@ impl Session {
         &self,
         server: Option<std::sync::Arc<crate::backend::Server>>,
     ) -> (Option<std::sync::Arc<crate::backend::Server>>, Role) {
-        let role = server.as_ref().map_or(Role::Primary, |server| self.role_of(server));
+        let role = server.as_ref().map_or(Role::Primary, |server| self.role_now(server));
         (server, role)
     }
 

@@ -30,6 +30,8 @@ pub struct Listener<'a> {
     pub tracks: &'a mut Tracks,
     /// Whose reports these are.
     pub flavour: Flavour,
+    /// Status flags before the response.
+    pub status: u16,
 }
 
 /// What a response said.
@@ -59,7 +61,7 @@ pub enum Relayed {
     /// The client has the whole response.
     Whole(Lease, Box<Outcome>),
     /// The first packet was an error that was to be withheld: the client has got nothing.
-    Withheld(Lease),
+    Withheld(Lease, u16),
 }
 
 /// Why forwarding failed.
@@ -131,9 +133,9 @@ pub async fn relay(
         match relay.pass_on(&mut exchange, client).await? {
             Passed::On => {}
             Passed::FileWanted => relay.forward_file(&mut exchange, client).await?,
-            Passed::Withheld => {
+            Passed::Withheld(code) => {
                 let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
-                return Ok(Relayed::Withheld(lease));
+                return Ok(Relayed::Withheld(lease, code));
             }
         }
         exchange.widen(relay.manner.result_buffer);
@@ -148,7 +150,7 @@ pub async fn relay(
 enum Passed {
     On,
     FileWanted,
-    Withheld,
+    Withheld(u16),
 }
 
 struct Relay<'a> {
@@ -188,9 +190,13 @@ impl Relay<'_> {
                 }
                 Part::Packet { length, kind } => {
                     let packet = &mut buffer[at..at + length];
-                    if kind == Kind::Err && !self.delivered && at == 0 && self.is_withheld(packet) {
+                    if kind == Kind::Err
+                        && !self.delivered
+                        && at == 0
+                        && let Some(code) = self.withheld(packet)
+                    {
                         exchange.advance(length);
-                        return Ok(Passed::Withheld);
+                        return Ok(Passed::Withheld(code));
                     }
                     let before = at;
                     match self.look_into(packet, kind) {
@@ -241,12 +247,14 @@ impl Relay<'_> {
     }
 
     fn put_eof(&mut self, sequence: u8) {
-        let now = self.outcome.status.unwrap_or(status::AUTOCOMMIT);
+        let now = self.outcome.status.unwrap_or(self.listener.status);
         packet::put_with(&mut self.rewritten, sequence, |out| reply::put_eof(out, 0, now));
     }
 
-    fn is_withheld(&self, packet: &[u8]) -> bool {
-        reply::Err::parse(&packet[HEADER..]).is_ok_and(|error| self.manner.withhold.contains(&error.code))
+    /// The error's number, if it is one that is not for the client.
+    fn withheld(&self, packet: &[u8]) -> Option<u16> {
+        let code = reply::Err::parse(&packet[HEADER..]).ok()?.code;
+        self.manner.withhold.contains(&code).then_some(code)
     }
 
     /// Takes in what a packet says; answers what the client gets in its place, if that differs.
@@ -285,7 +293,7 @@ impl Relay<'_> {
             outcome.inserted = ok.last_insert_id;
         }
         outcome.ok |= kind == Kind::Ok;
-        let Listener { state, tracks, flavour } = &mut self.listener;
+        let Listener { state, tracks, flavour, .. } = &mut self.listener;
         if !ok.state.is_empty() {
             outcome.reported.take(ok.state, *flavour, state, tracks)?;
         }
@@ -303,7 +311,9 @@ impl Relay<'_> {
             if as_eof {
                 reply::put_eof(out, ok.warnings, ok.status);
             } else {
-                reply::Ok { state: &heard, ..ok }.put(out, self.dialect.session_track);
+                // Of entries that the client has not asked for it does not hear at all.
+                let heard_of = self.dialect.session_track && (ok.state.is_empty() || !heard.is_empty());
+                reply::Ok { state: &heard, ..ok }.put(out, heard_of);
             }
         });
         Ok(Some(out))

@@ -29,7 +29,10 @@ use crate::{
 };
 
 /// Errors by which a read-only server refuses a write; MySQL's 1290 and 1792, and 1836 while it is in read-only mode.
-const READ_ONLY_SERVER: [u16; 3] = [1290, 1792, 1836];
+const READ_ONLY_SERVER: [u16; 4] = [1290, 1792, 1836, SHUTTING_DOWN];
+
+/// ER_SERVER_SHUTDOWN, as the first answer to a read: the server is going, and has not run it.
+const SHUTTING_DOWN: u16 = 1053;
 
 /// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
 const SERVER_IS_READ_ONLY: u16 = 1290;
@@ -180,7 +183,7 @@ impl Session {
     ) -> Result<Option<Borrowed>, Failure> {
         let decision = self.decide(statement, attempts);
         let taken = match decision.target {
-            Target::Bound => Ok(self.take_bound(decision.reason)),
+            Target::Bound => Ok(self.take_bound(decision.reason)?),
             Target::Previous => self.take_lingering(decision.reason).await,
             Target::Primary => self.take_primary(decision.reason).await?,
             Target::Replica(server) => self.take_replica(&server, decision.reason, statement).await?,
@@ -225,10 +228,17 @@ impl Session {
         schema.is_some_and(|schema| statement.depends_on_server(schema))
     }
 
-    fn take_bound(&mut self, reason: Reason) -> Borrowed {
+    /// The bound connection, and no other: what is open there is nowhere else.
+    fn take_bound(&mut self, reason: Reason) -> Result<Borrowed, Failure> {
         let lease = self.binding.take().expect("a decision for the bound connection needs one");
-        let role = self.role_of(lease.server());
-        Borrowed { lease, role, reason, bound: true }
+        let role = role_of(&lease);
+        let moved =
+            self.context.published.load().term().is_some_and(|term| term.server.id != lease.server().id);
+        if role == Role::Primary && moved {
+            let lost = format!("{} is not the primary any more", lease.server().name);
+            return Err(Failure::Fatal(ClientError::lost(lost), None));
+        }
+        Ok(Borrowed { lease, role, reason, bound: true })
     }
 
     async fn take_lingering(&mut self, reason: Reason) -> Result<Borrowed, Again> {
@@ -237,11 +247,12 @@ impl Session {
             self.insert_id = self.insert_id.lost();
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
-        let role = self.role_of(lingering.lease.server());
+        let role = role_of(&lingering.lease);
         Ok(Borrowed { lease: lingering.lease, role, reason, bound: false })
     }
 
-    pub(super) fn role_of(&self, server: &Server) -> Role {
+    /// As what a server would run a statement now.
+    pub(super) fn role_now(&self, server: &Server) -> Role {
         let table = self.context.published.load();
         if table.term().is_some_and(|term| term.server.id == server.id) {
             Role::Primary
@@ -265,9 +276,14 @@ impl Session {
             }
             self.insert_id = self.insert_id.lost();
         }
+        // Not to hold one connection while waiting for another.
+        self.let_go().await;
         let leased = term.server.lease(&self.account, self.profile, &self.state).await;
         Ok(match leased {
-            Ok(lease) => Ok(Borrowed { lease, role: Role::Primary, reason, bound: false }),
+            Ok(mut lease) => {
+                lease.lent_for_writes(true);
+                Ok(Borrowed { lease, role: Role::Primary, reason, bound: false })
+            }
             Err(error) => Err(self.not_leased(&term.server, error, Role::Primary)?),
         })
     }
@@ -279,18 +295,21 @@ impl Session {
         statement: &Statement,
     ) -> Result<Result<Borrowed, Again>, Failure> {
         // What the previous statement left is asked for at once or not at all; an insert's id may be asked for later.
-        if self.lingering.as_ref().is_some_and(|lingering| !lingering.keeps.contains(Needs::LAST_INSERT_ID)) {
+        let is_due = |lingering: &Lingering| {
+            !lingering.keeps.contains(Needs::LAST_INSERT_ID)
+                || lingering.lease.server().pool.usage().waiting > 0
+        };
+        if self.lingering.as_ref().is_some_and(is_due) {
             self.let_go().await;
         }
-        let lease = match server.lease(&self.account, self.profile, &self.state).await {
+        let mut lease = match server.lease(&self.account, self.profile, &self.state).await {
             Ok(lease) => lease,
             Err(error) => return Ok(Err(self.not_leased(server, error, Role::Replica)?)),
         };
+        let role = self.role_now(server);
+        lease.lent_for_writes(role == Role::Primary);
         Ok(match self.wait_for_own_writes(lease, statement).await {
-            Ok(lease) => {
-                let role = self.role_of(lease.server());
-                Ok(Borrowed { lease, role, reason, bound: false })
-            }
+            Ok(lease) => Ok(Borrowed { lease, role, reason, bound: false }),
             Err(again) => Err(again),
         })
     }
@@ -316,7 +335,7 @@ impl Session {
 
     /// Lets a replica catch up with the session's last write, for a bounded time.
     async fn wait_for_own_writes(&mut self, lease: Lease, statement: &Statement) -> Result<Lease, Again> {
-        if self.role_of(lease.server()) == Role::Primary {
+        if role_of(&lease) == Role::Primary {
             return Ok(lease);
         }
         let routing = &self.context.config.routing;
@@ -408,6 +427,11 @@ impl Session {
         if role == Role::Replica && !self.may_run_on_replica(statement, bound) {
             // read_only does not stop an account with SUPER: nothing but what is proven harmless leaves for a replica.
             tracing::error!(server = %server.name, reason = reason.label(), "a statement for the primary was about to run on a replica");
+            if bound {
+                let lost =
+                    ClientError::lost(format!("{} is a replica, and its transaction has ended", server.name));
+                return Err(Failure::Fatal(lost, None));
+            }
             drop(lease);
             return Ok(Attempt::Again(Again::OnPrimary(Reason::Text(statement.reason))));
         }
@@ -528,16 +552,25 @@ impl Session {
         may_repeat: bool,
     ) -> Result<Attempt<(Lease, Box<Outcome>)>, Failure> {
         let flavour = self.flavour();
-        let listener = Listener { state: &mut self.state, tracks: &mut self.tracks, flavour };
+        let listener =
+            Listener { state: &mut self.state, tracks: &mut self.tracks, flavour, status: self.status };
         let relayed = relay::relay(exchange, &mut self.client, listener, manner).await;
         self.registered.entry.ends();
         match relayed {
             Ok(Relayed::Whole(lease, outcome)) => Ok(Attempt::Done((lease, outcome))),
-            Ok(Relayed::Withheld(lease)) if sent.bound => {
+            Ok(Relayed::Withheld(lease, SHUTTING_DOWN)) => {
+                drop(lease);
+                sent.lease_server.suspect("it is shutting down");
+                Ok(Attempt::Again(match sent.role {
+                    Role::Replica => Again::NotOn(sent.lease_server.id),
+                    Role::Primary => Again::Anywhere(format!("{} is shutting down", sent.lease_server.name)),
+                }))
+            }
+            Ok(Relayed::Withheld(lease, _)) if sent.bound => {
                 self.return_unused(lease, true);
                 Err(ClientError::read_only_transaction().into())
             }
-            Ok(Relayed::Withheld(lease)) => {
+            Ok(Relayed::Withheld(lease, _)) => {
                 lease.release();
                 Ok(Attempt::Again(Again::OnPrimary(Reason::RefusedByReplica)))
             }
@@ -564,10 +597,11 @@ impl Session {
     /// Errors of a replica's that are not for the client: a read that is none after all goes to the primary, and in a
     /// read-only transaction the primary would name the transaction, not the server, as the reason.
     pub(super) fn withhold(&self, statement: &Statement, sent: &Sent) -> &'static [u16] {
+        let plain_read = statement.effect == Effect::Read && statement.statements == 1;
         if sent.role == Role::Primary {
-            return &[];
+            return if plain_read && !sent.bound { &[SHUTTING_DOWN] } else { &[] };
         }
-        match (sent.bound, statement.effect == Effect::Read && statement.statements == 1) {
+        match (sent.bound, plain_read) {
             (false, true) => &READ_ONLY_SERVER,
             (true, _) if relay::has(self.status, status::IN_TRANS_READONLY) => &[SERVER_IS_READ_ONLY],
             _ => &[],
@@ -606,4 +640,9 @@ pub(super) struct Sent {
     pub lease_server: Arc<Server>,
     pub role: Role,
     pub bound: bool,
+}
+
+/// As what a connection was lent: it stays that for what is bound to it.
+pub(super) fn role_of(lease: &Lease) -> Role {
+    if lease.is_for_writes() { Role::Primary } else { Role::Replica }
 }

@@ -10,6 +10,7 @@ use super::{
     lingering::{InsertId, Lingering},
     relay::{Outcome, has},
     route::Role,
+    run::role_of,
 };
 use crate::{
     backend::{Lease, State},
@@ -33,7 +34,7 @@ impl Session {
             };
             lease = asked;
         }
-        if outcome.error.is_some() && was_bound && self.role_of(lease.server()) == Role::Replica {
+        if outcome.error.is_some() && was_bound && role_of(&lease) == Role::Replica {
             let Some(asked) = self.ask_status(lease).await else { return self.lose_binding(was_bound) };
             lease = asked;
         }
@@ -171,7 +172,7 @@ impl Session {
             // The session is bound to another connection: this one was borrowed for the one statement.
             return lease.release();
         }
-        if self.role_of(lease.server()) == Role::Replica && !has(self.status, status::IN_TRANS) {
+        if role_of(&lease) == Role::Replica && !has(self.status, status::IN_TRANS) {
             return self.leave_replica(lease, statement, outcome).await;
         }
         if in_transaction {

@@ -19,7 +19,7 @@ use super::{
     prepared::{Place, PreparedStatement},
     relay::{Manner, Outcome, has},
     route::{LONG, Role},
-    run::{Again, Attempt, Attempts, Borrowed, Failure},
+    run::{Again, Attempt, Attempts, Borrowed, Failure, role_of},
 };
 use crate::{
     backend::{BackendLost, Lease, State, prepared::Source},
@@ -143,7 +143,7 @@ impl Session {
             let borrowed = match own.take() {
                 // Its long data is there, or its old cursor, which executing closes.
                 Some(lease) => {
-                    let role = self.role_of(lease.server());
+                    let role = role_of(&lease);
                     Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }
                 }
                 None => match self.borrow(&executed.statement, &mut attempts).await? {
@@ -325,7 +325,7 @@ impl Session {
         loop {
             let borrowed = match own.take() {
                 Some(lease) => {
-                    let role = self.role_of(lease.server());
+                    let role = role_of(&lease);
                     Borrowed { lease, role, reason: Reason::Pinned("long_data"), bound: false }
                 }
                 None => match self.borrow(&statement, &mut attempts).await? {
@@ -463,7 +463,7 @@ impl Session {
         mut lease: Lease,
         shape: Shape,
     ) -> Result<(Lease, Box<Outcome>), Failure> {
-        let role = self.role_of(lease.server());
+        let role = role_of(&lease);
         set_statement_id(&mut lease, packet, source);
         self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, shape)
             .await

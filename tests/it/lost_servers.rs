@@ -10,34 +10,41 @@ use std::{
 
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{check_apart, eventually, server_error};
+use crate::support::{Stage, check_apart, cluster::Node, eventually, server_error};
 
 #[test]
 fn no_read_fails_when_a_replica_dies_and_it_takes_reads_again_when_it_is_back() {
-    check_apart("", async |stage| {
-        let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let mut readers = tokio::task::JoinSet::new();
-        for _ in 0..8 {
-            let (client, stop, reads) = (stage.client().await, stop.clone(), reads.clone());
-            readers.spawn(read_until(client, stop, reads));
-        }
-        eventually(10, "reads run", async || reads.load(Ordering::Relaxed) > 200).await;
-        stage.cluster.nodes[1].kill().await;
-        let at_death = reads.load(Ordering::Relaxed);
-        eventually(10, "reads go on", async || reads.load(Ordering::Relaxed) > at_death + 200).await;
-        stage.cluster.nodes[1].start().await;
-        let mut client = stage.client().await;
-        let again = stage.mark();
-        eventually(20, "the replica takes reads again by itself", async || {
-            client.query_drop(format!("SELECT '{again}'")).await.unwrap();
-            stage.ran(&again).await.0[1] > 0
-        })
-        .await;
-        stop.store(true, Ordering::Relaxed);
-        while let Some(reader) = readers.join_next().await {
-            reader.unwrap().unwrap_or_else(|error| panic!("a read failed: {error}"));
-        }
-    });
+    check_apart("", async |stage| reads_survive(stage, async |replica| replica.kill()).await);
+}
+
+#[test]
+fn no_read_fails_when_a_replica_is_shut_down_and_it_takes_reads_again_when_it_is_back() {
+    check_apart("", async |stage| reads_survive(stage, Node::stop).await);
+}
+
+async fn reads_survive(stage: &mut Stage, end: impl AsyncFn(&Node)) {
+    let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, stop, reads) = (stage.client().await, stop.clone(), reads.clone());
+        readers.spawn(read_until(client, stop, reads));
+    }
+    eventually(10, "reads run", async || reads.load(Ordering::Relaxed) > 200).await;
+    end(&stage.cluster.nodes[1]).await;
+    let at_death = reads.load(Ordering::Relaxed);
+    eventually(10, "reads go on", async || reads.load(Ordering::Relaxed) > at_death + 200).await;
+    stage.cluster.nodes[1].start().await;
+    let mut client = stage.client().await;
+    let again = stage.mark();
+    eventually(20, "the replica takes reads again by itself", async || {
+        client.query_drop(format!("SELECT '{again}'")).await.unwrap();
+        stage.ran(&again).await.0[1] > 0
+    })
+    .await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(reader) = readers.join_next().await {
+        reader.unwrap().unwrap_or_else(|error| panic!("a read failed: {error}"));
+    }
 }
 
 async fn read_until(
@@ -58,7 +65,7 @@ fn without_replicas_the_primary_serves_the_reads() {
     check_apart("", async |stage| {
         let mut client = stage.client().await;
         for replica in &stage.cluster.nodes[1..] {
-            replica.kill().await;
+            replica.kill();
         }
         for _ in 0..20 {
             let mark = stage.mark();
@@ -77,7 +84,7 @@ fn without_a_primary_writes_get_an_error_in_time_and_reads_go_on() {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
         let mut client = stage.client().await;
         client.query_drop("SELECT COUNT(*) FROM t").await.unwrap();
-        stage.cluster.primary().kill().await;
+        stage.cluster.primary().kill();
         let start = Instant::now();
         let error = server_error(client.query_drop("INSERT INTO t VALUES (1)").await);
         assert_eq!(error.code, 9001, "{}", error.message);
@@ -102,7 +109,7 @@ fn a_transaction_whose_server_dies_is_told_so() {
         let mut client = stage.client().await;
         client.query_drop("BEGIN").await.unwrap();
         client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
-        stage.cluster.primary().kill().await;
+        stage.cluster.primary().kill();
         let error = client.query_drop("INSERT INTO t VALUES (2)").await.unwrap_err();
         if let mysql_async::Error::Server(error) = &error {
             assert_eq!((error.code, error.state.as_str()), (1053, "08S01"), "{}", error.message);
@@ -112,12 +119,32 @@ fn a_transaction_whose_server_dies_is_told_so() {
 }
 
 #[test]
+fn a_transaction_whose_server_dies_never_goes_on_elsewhere() {
+    check_apart("routing.hold_timeout = \"60s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut client = stage.client().await;
+        client.query_drop("BEGIN").await.unwrap();
+        client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
+        stage.cluster.primary().kill();
+        let log = "routing table changed primary=\"no server";
+        eventually(10, "dauphin knows", async || stage.dauphin.log().contains(log)).await;
+        let second = tokio::spawn(async move { client.query_drop("INSERT INTO t VALUES (2)").await });
+        stage.cluster.primary().start().await;
+        let second = tokio::time::timeout(Duration::from_secs(20), second).await.expect("it ends").unwrap();
+        let query = format!("SELECT COUNT(*) FROM {}.t", stage.schema);
+        let count: Option<u32> = stage.admin(0).await.query_first(query).await.unwrap();
+        assert!(second.is_err(), "the first half is lost, and the client is not told");
+        assert_eq!(count, Some(0), "half a transaction was committed");
+    });
+}
+
+#[test]
 fn a_held_write_goes_on_when_the_primary_is_back() {
     check_apart("routing.hold_timeout = \"60s\"", async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
         let mut client = stage.client().await;
         client.query_drop("SELECT COUNT(*) FROM t").await.unwrap();
-        stage.cluster.primary().kill().await;
+        stage.cluster.primary().kill();
         let held = tokio::spawn(async move { client.query_drop("INSERT INTO t VALUES (1)").await });
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert!(!held.is_finished(), "it waits");

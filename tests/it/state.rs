@@ -54,7 +54,6 @@ fn variables_are_the_same_on_every_server() {
             ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "@@collation_connection", Some("utf8mb4_bin")),
             ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "'a' = 'A'", Some("0")),
             ("SET NAMES utf8mb4", "@@character_set_results", Some("utf8mb4")),
-            ("SET @accent = 'später'", "@accent", Some("später")),
             ("SET sql_select_limit = 3", "@@sql_select_limit", Some("3")),
             ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; DO 1", "1", Some("1")),
         ] {
@@ -74,7 +73,7 @@ fn a_variable_with_an_accent_can_be_written() {
             client.query_drop(format!("SET @word = '{word}'")).await.unwrap();
             client.query_drop("INSERT INTO t VALUES (@word)").await.unwrap();
             let read: Option<String> =
-                client.query_first("SELECT word FROM t WHERE word = @word").await.unwrap();
+                client.query_first("SELECT word FROM t WHERE HEX(word) = HEX(@word)").await.unwrap();
             assert_eq!(read.as_deref(), Some(word));
         }
     });

@@ -1,6 +1,6 @@
 //! Real servers: one primary and two replicas in Docker, replicating by GTID.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, process::Command, sync::RwLock, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
@@ -42,7 +42,8 @@ impl Flavour {
 /// A server.
 pub struct Node {
     pub name: &'static str,
-    pub address: IpAddr,
+    /// Docker may give a container another one when it starts again.
+    address: RwLock<IpAddr>,
     flavour: Flavour,
     /// Its name for other containers.
     host: String,
@@ -68,12 +69,23 @@ impl Node {
     }
 
     pub fn options(&self, user: &str, password: &str) -> OptsBuilder {
-        options(self.address.to_string(), 3306, user, password)
+        options(self.address().to_string(), 3306, user, password)
+    }
+
+    pub fn address(&self) -> IpAddr {
+        *self.address.read().expect("nothing panics in here")
     }
 
     /// As a crash would end it.
-    pub async fn kill(&self) {
-        self.container.stop_with_timeout(Some(0)).await.expect("Docker stops a container");
+    pub fn kill(&self) {
+        let killed =
+            Command::new("docker").args(["kill", self.container.id()]).output().expect("docker starts");
+        assert!(killed.status.success(), "{killed:?}");
+    }
+
+    /// As an operator would end it.
+    pub async fn stop(&self) {
+        self.container.stop().await.expect("Docker stops a container");
     }
 
     /// Starts it if it does not run, and has it log what it is asked again.
@@ -84,7 +96,7 @@ impl Node {
         self.container.start().await.expect("Docker starts a container");
         let address =
             self.container.get_bridge_ip_address().await.expect("a running container has an address");
-        assert_eq!(address, self.address, "Docker gave {} another address", self.name);
+        *self.address.write().expect("nothing panics in here") = address;
         first_answer(self).await.expect("the server answers");
         log_everything(self, self.flavour).await.expect("the general log can be used");
     }
@@ -202,7 +214,7 @@ async fn node(flavour: Flavour, network: &str, number: usize) -> Result<Node> {
         .await
         .with_context(|| format!("starting {name} of {image} (scripts/image makes the image)"))?;
     let address = container.get_bridge_ip_address().await?;
-    Ok(Node { name, address, flavour, host, container })
+    Ok(Node { name, address: RwLock::new(address), flavour, host, container })
 }
 
 async fn first_answer(node: &Node) -> Result<()> {

@@ -45,7 +45,7 @@ impl Dauphin {
             .nodes
             .iter()
             .map(|node| {
-                format!("[[servers]]\nname = \"{}\"\naddress = \"{}:3306\"\n", node.name, node.address)
+                format!("[[servers]]\nname = \"{}\"\naddress = \"{}:3306\"\n", node.name, node.address())
             })
             .collect();
         let mut config = options.to_owned() + "\n";

@@ -141,8 +141,6 @@ fn reads_of_the_catalogue() {
             "show columns from t from db",
             "show full columns in t",
             "show extended fields from db.t where field = 'a'",
-            "show index from t",
-            "show keys in t",
             "show create table db.t",
             "show create view v",
             "show create procedure p",
