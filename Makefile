@@ -30,5 +30,5 @@ image: ## Makes the images of MySQL and MariaDB that the tests and the demo run,
 bench: ## Measures dauphin beside a direct connection, on this machine.
 	@scripts/bench
 
-fuzz-smoke: ## Fuzzes each target of proto/fuzz for half a minute 
+fuzz-smoke: ## Fuzzes each target of proto/fuzz for some seconds.
 	@scripts/fuzz-smoke
