@@ -18,6 +18,10 @@ pub mod status {
     pub const IN_TRANS_READONLY: u16 = 0x2000;
     pub const STATE_CHANGED: u16 = 0x4000;
     pub const ANSI_QUOTES: u16 = 0x8000;
+
+    /// The flags that are the session's rather than one response's.
+    pub const OF_SESSION: u16 =
+        IN_TRANS | AUTOCOMMIT | NO_BACKSLASH_ESCAPES | IN_TRANS_READONLY | ANSI_QUOTES;
 }
 
 /// First bytes that tell control packets apart.

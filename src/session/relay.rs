@@ -21,6 +21,9 @@ use crate::{
     topology::Flavour,
 };
 
+/// ER_SERVER_SHUTDOWN: the server is going.
+pub const SHUTTING_DOWN: u16 = 1053;
+
 /// What of the session a response can change.
 #[derive(Debug)]
 pub struct Listener<'a> {
@@ -192,10 +195,10 @@ impl Relay<'_> {
                     let packet = &mut buffer[at..at + length];
                     if kind == Kind::Err
                         && !self.delivered
-                        && at == 0
-                        && let Some(code) = self.withheld(packet)
+                        && let Some(code) = self.withheld(packet, at == 0)
                     {
-                        exchange.advance(length);
+                        self.rewritten.clear();
+                        exchange.advance(at + length);
                         return Ok(Passed::Withheld(code));
                     }
                     let before = at;
@@ -251,10 +254,12 @@ impl Relay<'_> {
         packet::put_with(&mut self.rewritten, sequence, |out| reply::put_eof(out, 0, now));
     }
 
-    /// The error's number, if it is one that is not for the client.
-    fn withheld(&self, packet: &[u8]) -> Option<u16> {
+    /// The error's number, if it is one that is not for the client: as the first packet, or, where the server goes down
+    /// under a read, as long as the client has got nothing.
+    fn withheld(&self, packet: &[u8], is_first: bool) -> Option<u16> {
         let code = reply::Err::parse(&packet[HEADER..]).ok()?.code;
-        self.manner.withhold.contains(&code).then_some(code)
+        let is_meant = self.manner.withhold.contains(&code) && (is_first || code == SHUTTING_DOWN);
+        is_meant.then_some(code)
     }
 
     /// Takes in what a packet says; answers what the client gets in its place, if that differs.

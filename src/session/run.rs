@@ -11,7 +11,7 @@ use super::{
     client::Packet,
     learn,
     lingering::{InsertId, Lingering},
-    relay::{self, Listener, Manner, Outcome, RelayError, Relayed},
+    relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SHUTTING_DOWN},
     route::{self, Role},
 };
 use crate::{
@@ -30,9 +30,6 @@ use crate::{
 
 /// Errors by which a read-only server refuses a write; MySQL's 1290 and 1792, and 1836 while it is in read-only mode.
 const READ_ONLY_SERVER: [u16; 4] = [1290, 1792, 1836, SHUTTING_DOWN];
-
-/// ER_SERVER_SHUTDOWN, as the first answer to a read: the server is going, and has not run it.
-const SHUTTING_DOWN: u16 = 1053;
 
 /// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
 const SERVER_IS_READ_ONLY: u16 = 1290;

@@ -41,7 +41,7 @@ impl Session {
         let succeeded = outcome.error.is_none();
         self.last_rows = (succeeded && !outcome.ok).then_some(outcome.rows);
         if let Some(now) = outcome.status {
-            self.status = now;
+            self.status = now & status::OF_SESSION;
         }
         // A part of a failed batch may have run.
         if succeeded || statement.statements > 1 {
@@ -115,7 +115,8 @@ impl Session {
         let mut bytes = Vec::new();
         dauphin_proto::command::put_command(&mut bytes, dauphin_proto::command::code::PING, b"");
         let mut exchange = lease.send(&bytes).await.ok()?;
-        self.status = exchange.own_response(dauphin_proto::response::Shape::Status).await.ok()?.status;
+        let answer = exchange.own_response(dauphin_proto::response::Shape::Status).await.ok()?;
+        self.status = answer.status & status::OF_SESSION;
         exchange.finish().ok()
     }
 

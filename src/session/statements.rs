@@ -224,7 +224,7 @@ impl Session {
             if self.binding.lease().is_some() { Place::Bound } else { Place::Nowhere }
         } else {
             if let Some(now) = outcome.status {
-                self.status = now;
+                self.status = now & status::OF_SESSION;
             }
             Place::Own(lease)
         };
