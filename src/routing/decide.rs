@@ -95,6 +95,8 @@ pub struct Situation<'a> {
     pub in_transaction: bool,
     /// The word for what pins the statement to the session's connection, if something does.
     pub pinned: Option<&'static str>,
+    /// The session is bound to a connection of the primary's.
+    pub has_primary: bool,
     /// What the previous statement's connection is still at hand for.
     pub previous: Needs,
     /// `autocommit`.
@@ -129,9 +131,14 @@ pub fn decide(
     if let Some(decision) = by_binding(statement, situation) {
         return decision;
     }
-    match wants_primary(statement, situation) {
+    let decision = match wants_primary(statement, situation) {
         Some(reason) => Decision { target: Target::Primary, reason },
         None => to_replica(statement, situation, table, published),
+    };
+    // A session has one connection to the primary: a transaction begun on a second one would be lost sight of.
+    match decision.target {
+        Target::Primary if situation.has_primary => Decision { target: Target::Bound, ..decision },
+        _ => decision,
     }
 }
 
@@ -261,4 +268,84 @@ pub fn not_chosen(decision: &Decision, table: &RoutingTable) -> Vec<(Arc<Server>
     }
     others.extend(table.out.iter().map(|out| (out.server.clone(), out.cause)));
     others
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Syntax, classify};
+
+    const FREE: Situation<'_> = Situation {
+        in_transaction: false,
+        pinned: None,
+        has_primary: false,
+        previous: Needs::NONE,
+        autocommit: true,
+        serializable: false,
+        auto_is_null: false,
+        read_only: false,
+        access_mode: None,
+        refused_by_replica: false,
+        sets_uncarried: false,
+        depends_on_server: false,
+        tried: &[],
+        to_primary: None,
+    };
+
+    /// Decides over a table without replicas.
+    fn check(text: &str, situation: Situation<'_>, target: &str, reason: Reason) {
+        let statement = classify(text.as_bytes(), &Syntax::default());
+        let decision = decide(&statement, situation, &RoutingTable::unknown(), &Published::default());
+        assert_eq!((format!("{:?}", decision.target).as_str(), decision.reason), (target, reason), "{text}");
+    }
+
+    #[test]
+    fn without_replicas_reads_go_to_the_primary() {
+        check("SELECT 1", FREE, "Primary", Reason::NoReplica);
+        check("INSERT INTO t VALUES (1)", FREE, "Primary", Reason::Text(Text::DataChange));
+        check("SELECT 1 FOR UPDATE", FREE, "Primary", Reason::Text(Text::LockingRead));
+    }
+
+    #[test]
+    fn a_transaction_keeps_everything() {
+        check("SELECT 1", Situation { in_transaction: true, ..FREE }, "Bound", Reason::InTransaction);
+    }
+
+    #[test]
+    fn a_pinned_session_has_no_second_connection_to_the_primary() {
+        // With autocommit off a read may open a transaction, which must not happen beside the pinned connection.
+        let pinned = Situation { has_primary: true, autocommit: false, ..FREE };
+        check("SELECT 1", pinned, "Bound", Reason::AutocommitOff);
+        check("SELECT 1", Situation { has_primary: true, ..FREE }, "Bound", Reason::NoReplica);
+        check(
+            "SELECT /* dauphin:primary */ 1",
+            Situation { has_primary: true, ..FREE },
+            "Bound",
+            Reason::Hint,
+        );
+    }
+
+    #[test]
+    fn a_follow_up_goes_where_the_previous_statement_ran() {
+        let kept = Situation { previous: Needs::DIAGNOSTICS, ..FREE };
+        check("SHOW WARNINGS", kept, "Previous", Reason::FollowUp);
+        check("SHOW WARNINGS", FREE, "Primary", Reason::NoReplica);
+    }
+
+    #[test]
+    fn a_refused_read_and_one_under_autocommit_off_go_to_the_primary() {
+        check(
+            "SELECT 1",
+            Situation { refused_by_replica: true, ..FREE },
+            "Primary",
+            Reason::RefusedByReplica,
+        );
+        check("SELECT 1", Situation { autocommit: false, ..FREE }, "Primary", Reason::AutocommitOff);
+        check(
+            "SET insert_id = 1",
+            Situation { sets_uncarried: true, ..FREE },
+            "Primary",
+            Reason::Text(Text::Set),
+        );
+    }
 }

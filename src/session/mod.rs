@@ -65,6 +65,8 @@ pub struct Session {
     prepared: PreparedStatements,
     /// Status flags of the last response.
     status: u16,
+    /// Whether the last statement ran on the connection that the session is bound to.
+    last_on_binding: bool,
     /// How many rows the last statement sent; `None` if it was none that has rows.
     last_rows: Option<u64>,
     /// The session's last write, if a replica may not have it yet.
@@ -142,6 +144,7 @@ impl Session {
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
             status: status::AUTOCOMMIT,
+            last_on_binding: false,
             last_rows: None,
             last_write: None,
             wishes: Wishes::default(),

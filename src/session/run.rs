@@ -197,13 +197,8 @@ impl Session {
     pub(super) fn decide(&self, statement: &Statement, attempts: &Attempts) -> Decision {
         let situation = Situation {
             in_transaction: matches!(self.binding, Binding::Transaction(_)),
-            pinned: match self.binding {
-                Binding::Pinned(_) if self.prepared.on_binding() && statement.effect != Effect::Read => {
-                    Some("cursor")
-                }
-                Binding::Pinned(_) => self.pins.binds(statement).map(|reason| reason.label()),
-                _ => None,
-            },
+            pinned: self.pinned(statement),
+            has_primary: self.binding.lease().is_some_and(Lease::is_for_writes),
             previous: self.lingering.as_ref().map_or(Needs::NONE, |lingering| lingering.keeps),
             autocommit: self.state.autocommit() && relay::has(self.status, status::AUTOCOMMIT),
             serializable: self.is_serializable(),
@@ -218,6 +213,21 @@ impl Session {
             to_primary: attempts.to_primary,
         };
         decide(statement, situation, &self.context.published.load(), &self.context.published)
+    }
+
+    /// The word for what keeps `statement` on the pinned connection, if something does.
+    fn pinned(&self, statement: &Statement) -> Option<&'static str> {
+        let Binding::Pinned(lease) = &self.binding else { return None };
+        if self.prepared.on_binding() && statement.effect != Effect::Read {
+            return Some("cursor");
+        }
+        if statement.needs.intersects(Needs::FOLLOW_UP) && self.last_on_binding {
+            return Some(Reason::FollowUp.label());
+        }
+        if statement.needs.contains(Needs::LAST_INSERT_ID) && self.insert_id.is_on(lease) {
+            return Some(Reason::LastInsertId.label());
+        }
+        self.pins.binds(statement).map(|reason| reason.label())
     }
 
     fn depends_on_server(&self, statement: &Statement) -> bool {

@@ -171,11 +171,17 @@ impl Session {
         }
         if self.binding.lease().is_some() {
             // The session is bound to another connection: this one was borrowed for the one statement.
-            return lease.release();
+            self.last_on_binding = false;
+            if in_transaction {
+                tracing::error!(server = %lease.server().name, "a transaction beside the session's own connection; it is rolled back");
+                return drop(lease);
+            }
+            return self.linger(lease, statement, outcome).await;
         }
         if role_of(&lease) == Role::Replica && !has(self.status, status::IN_TRANS) {
             return self.leave_replica(lease, statement, outcome).await;
         }
+        self.last_on_binding = true;
         if in_transaction {
             self.binding = Binding::Transaction(lease);
         } else if !self.pins.is_empty() || self.prepared.on_binding() {

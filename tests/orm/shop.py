@@ -269,9 +269,9 @@ def reports(engine, showing):
         .group_by("band")
         .order_by("band"),
         select(
-            func.count(distinct(OrderLine.product_id)), func.avg(OrderLine.price), func.stddev_pop(Product.weight)
+            func.count(distinct(OrderLine.product_id)), func.avg(OrderLine.price), func.round(func.stddev_pop(Product.weight), 6)
         ).join(OrderLine.product),
-        select(Tag.word, func.group_concat(Product.id))
+        select(Tag.word, func.aggregate_strings(Product.sku, ",").aggregate_order_by(Product.sku))
         .join(product_tags, product_tags.c.tag_id == Tag.id)
         .join(Product)
         .group_by(Tag.id)
