@@ -77,7 +77,7 @@ class Product(Base):
     version: Mapped[int] = mapped_column(default=1)
     category_id: Mapped[int | None] = mapped_column(ForeignKey("categories.id"))
     category: Mapped[Category | None] = relationship(back_populates="products")
-    tags: Mapped[list[Tag]] = relationship(secondary=product_tags, order_by=Tag.id)
+    tags: Mapped[list[Tag]] = relationship(secondary=product_tags)
     __mapper_args__ = {"version_id_col": version}
 
 
