@@ -58,7 +58,7 @@ fn mariadb_position(gtid: &str) -> Option<Position> {
     Some(Position { source: domain.parse::<u32>().ok()?.into(), sequence: sequence.parse().ok()? })
 }
 
-fn parse_uuid(text: &str) -> Option<u128> {
+pub(super) fn parse_uuid(text: &str) -> Option<u128> {
     let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
     if digits.len() == 32 { u128::from_str_radix(&digits, 16).ok() } else { None }
 }

@@ -2,6 +2,9 @@
 
 pub mod flavour;
 pub mod gtid;
+pub mod gtids;
+pub mod report;
 mod session_variables;
 
 pub use flavour::Flavour;
+pub use gtids::Gtids;

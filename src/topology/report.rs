@@ -1,0 +1,151 @@
+//! What a server said of itself, and why one said nothing: values only.
+
+use std::{fmt, time::Duration};
+
+use super::{flavour::Version, gtids::Gtids};
+
+/// What a server said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its version.
+    pub version: Version,
+    /// `@@server_uuid`; on MariaDB `@@server_id`.
+    pub identity: String,
+    /// `@@read_only`
+    pub read_only: bool,
+    /// `@@super_read_only`; on MariaDB the same as `read_only`.
+    pub super_read_only: bool,
+    /// For how long this incarnation has been running.
+    pub uptime: Duration,
+    /// What it has executed.
+    pub executed: Gtids,
+    /// `@@gtid_executed`, or MariaDB's `@@gtid_current_pos`, as a server reads it in a wait.
+    pub position: String,
+    /// What it has executed and cannot send any more: `@@gtid_purged`. Not known of MariaDB.
+    pub purged: Gtids,
+    /// Whether others can replicate all that it has from it: `log_bin` and `log_replica_updates`.
+    pub can_serve_replicas: bool,
+    /// Its semi-synchronous replication.
+    pub semi_sync: SemiSync,
+    /// Its replication, if it replicates from somewhere.
+    pub replication: Option<Replication>,
+    /// Its place in a replication group, if it is a member of one.
+    pub group: Option<GroupMember>,
+    /// How many clients it takes at most: `@@max_connections`.
+    pub max_connections: u64,
+}
+
+/// Both halves of semi-synchronous replication on one server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SemiSync {
+    /// As a source it waits for acknowledgements.
+    pub source_enabled: bool,
+    /// It does so now; off after a timeout, until a replica has caught up.
+    pub source_active: bool,
+    /// For how many.
+    pub wait_for: u32,
+    /// How many replicas acknowledge.
+    pub clients: u32,
+    /// For how long it waits before it goes on without; `None` for weeks.
+    pub timeout: Option<Duration>,
+    /// Sessions that wait for an acknowledgement now.
+    pub waiting_sessions: u64,
+    /// As a replica it acknowledges.
+    pub replica_enabled: bool,
+}
+
+/// A replica's replication: the channel with the empty name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replication {
+    /// Its source's `@@server_uuid`, on MariaDB `@@server_id`; empty before the first contact.
+    pub source: String,
+    /// Where its source is, as it was told.
+    pub source_address: (String, u16),
+    /// The thread that receives.
+    pub receiver: Receiver,
+    /// The last error of receiving, if there is one now.
+    pub receiver_error: Option<(u32, String)>,
+    /// Whether it applies what it has received.
+    pub applying: bool,
+    /// Why it stopped applying, if by an error.
+    pub applier_error: Option<(u32, String)>,
+    /// What it has received in this incarnation: MySQL's `Retrieved_Gtid_Set`, MariaDB's `Gtid_IO_Pos`.
+    pub received: Gtids,
+    /// For how long it has heard nothing from its source; `None` where the server does not tell.
+    pub silent_for: Option<Duration>,
+    /// How often its source sends a sign of life when there is nothing else to send.
+    pub heartbeat: Option<Duration>,
+    /// How long it waits, by intention, before it applies.
+    pub delay: Duration,
+    /// The server's own coarse figure: whole seconds; `None` if it has none.
+    pub seconds_behind: Option<u64>,
+}
+
+/// What a replica's receiving thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// It is connected to the source, as far as it knows.
+    Connected,
+    /// It tries to connect.
+    Connecting,
+    /// It does nothing.
+    Stopped,
+}
+
+/// A member of MySQL's Group Replication, which elects its primary itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// `MEMBER_STATE`: ONLINE, RECOVERING, …
+    pub state: String,
+    /// Whether the group made it the primary.
+    pub is_primary: bool,
+    /// Whether it sees most of the group.
+    pub has_majority: bool,
+}
+
+/// Why a server said nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Nobody listens there, or the connection was cut: the process is gone, or going.
+    Gone(String),
+    /// It does not answer in time: it hangs, or the network is cut.
+    Silent(String),
+    /// It refuses dauphin's account or its question.
+    Refused(String),
+    /// dauphin's account may not ask.
+    MissingPrivilege {
+        /// The server's words.
+        error: String,
+        /// The statement that mends it.
+        remedy: String,
+    },
+}
+
+impl Problem {
+    /// Whether it cannot be reached, in one way or the other.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::Silent(_))
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &str {
+        match self {
+            Self::Gone(_) | Self::Silent(_) => {
+                "is the server up, and its address in `servers` right? dauphin keeps trying"
+            }
+            Self::Refused(_) => {
+                "check [account] user and password; `dauphin grants` prints the statements that create it"
+            }
+            Self::MissingPrivilege { remedy, .. } => remedy,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone(cause) | Self::Silent(cause) | Self::Refused(cause) => f.write_str(cause),
+            Self::MissingPrivilege { error, .. } => write!(f, "dauphin's account lacks a privilege: {error}"),
+        }
+    }
+}
