@@ -3,6 +3,7 @@
 pub mod flavour;
 pub mod gtid;
 pub mod gtids;
+pub mod lag;
 pub mod report;
 mod session_variables;
 
