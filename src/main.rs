@@ -126,7 +126,7 @@ fn watch(context: &Arc<Context>) -> anyhow::Result<tokio::runtime::Runtime> {
         fleet,
         account,
         config.monitor.clone(),
-        config.routing.primary_reads,
+        config.routing.clone(),
         context.published.clone(),
     );
     runtime.spawn(monitor);

@@ -1,15 +1,23 @@
 //! From what the servers say to who is primary and who takes reads. One owner, no I/O.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Observation, Problem, Report, applied};
+use super::{Observation, Problem, Report};
 use crate::{
     backend::Server,
     config::PrimaryReads,
     routing::{Epoch, Primary, RoutingTable, Term, balance::Rotation, table::Out},
-    topology::flavour::Version,
+    topology::{
+        Gtids,
+        flavour::Version,
+        gtid,
+        lag::{Fitness, Lags},
+    },
 };
 
 /// All that is known of the servers.
@@ -21,6 +29,10 @@ pub struct Topology {
     epoch: Epoch,
     /// Whether the primary takes its share of reads.
     primary_reads: PrimaryReads,
+    lags: Lags,
+    fitness: Vec<Fitness>,
+    /// How far a replica may be behind to take reads.
+    max_replica_lag: Option<Duration>,
     /// What the last table was made of, to publish changes only.
     last: Option<Shape>,
 }
@@ -37,9 +49,22 @@ struct Shape {
 
 impl Topology {
     /// Servers that nothing is known of.
-    pub fn new(servers: Vec<Arc<Server>>, primary_reads: PrimaryReads) -> Self {
-        let reports = servers.iter().map(|_| None).collect();
-        Self { servers, reports, term: None, epoch: Epoch::default(), primary_reads, last: None }
+    pub fn new(
+        servers: Vec<Arc<Server>>,
+        primary_reads: PrimaryReads,
+        max_replica_lag: Option<Duration>,
+    ) -> Self {
+        Self {
+            reports: servers.iter().map(|_| None).collect(),
+            fitness: vec![Fitness::default(); servers.len()],
+            servers,
+            term: None,
+            epoch: Epoch::default(),
+            primary_reads,
+            lags: Lags::default(),
+            max_replica_lag,
+            last: None,
+        }
     }
 
     /// Takes in an observation; answers a table if sessions should know of the change.
@@ -50,13 +75,14 @@ impl Topology {
         if !was_reached {
             self.servers[at].forget_applied();
         }
-        self.note_applied(at);
+        self.note_applied(at, observation.asked_at);
         // Until each server has been asked once, a second writable one may be among those not heard yet.
         if self.reports.iter().any(Option::is_none) {
             return None;
         }
         let primary = self.choose_primary();
         self.begin_or_end_term(&primary);
+        self.measure(at, observation.asked_at, observation.answered_at);
         let shape = self.shape(primary);
         if self.last.as_ref() == Some(&shape) {
             return None;
@@ -77,12 +103,29 @@ impl Topology {
         self.reports[at].as_ref()?.as_ref().ok()
     }
 
-    fn note_applied(&self, at: usize) {
-        let Some(term) = &self.term else { return };
-        let (Some(report), Some(primary)) = (self.report(at), self.report(term.server.id.0)) else { return };
-        for position in applied(report, &report.version, &primary.identity) {
-            self.servers[at].note_applied(&position);
-        }
+    fn note_applied(&self, at: usize, asked_at: Instant) {
+        let Some(report) = self.report(at) else { return };
+        let reaches = gtid::reaches(report.version.flavour, &report.gtids);
+        self.servers[at].note_reaches(asked_at, reaches);
+    }
+
+    /// How far the server is behind, and whether that is too far.
+    fn measure(&mut self, at: usize, asked_at: Instant, answered_at: Instant) {
+        let Some(primary) = self.term.as_ref().map(|term| term.server.id.0) else { return };
+        let executed = self.report(at).and_then(|report| Gtids::parse(report.version.flavour, &report.gtids));
+        let lag = match &executed {
+            Some(executed) if at == primary => {
+                self.lags.note_primary(asked_at, executed);
+                Some(Duration::ZERO)
+            }
+            Some(executed) => self.lags.of(executed, answered_at),
+            None => None,
+        };
+        self.servers[at].set_lag(lag);
+        // What a primary that is gone has not sent cannot be caught up with: nobody is worse than he was.
+        let comparable = lag.filter(|_| self.report(primary).is_some());
+        let fit = self.fitness[at].judge(comparable, self.max_replica_lag);
+        self.servers[at].set_behind(!fit && at != primary);
     }
 
     /// The one server that takes writes. Of two writable ones neither is chosen, unless one is the primary already: two
@@ -112,6 +155,7 @@ impl Topology {
             Ok(at) if current == Some(*at) => {}
             Ok(at) => {
                 self.end_term();
+                self.lags.reset();
                 self.epoch = Epoch(self.epoch.0 + 1);
                 let server = self.servers[*at].clone();
                 self.term =
@@ -191,9 +235,11 @@ mod tests {
     use super::*;
     use crate::{backend::Fleet, config::Config, monitor::Replication};
 
+    const MAX_LAG: Option<Duration> = Some(Duration::from_secs(1));
+
     fn topology() -> Topology {
         let config = Config::for_tests(&["db1:3306", "db2:3306", "db3:3306"]);
-        Topology::new(Fleet::new(&config).unwrap().servers, PrimaryReads::Fallback)
+        Topology::new(Fleet::new(&config).unwrap().servers, PrimaryReads::Fallback, MAX_LAG)
     }
 
     fn report(read_only: bool) -> Result<Report, Problem> {
@@ -207,7 +253,8 @@ mod tests {
     }
 
     fn see(topology: &mut Topology, server: usize, report: Result<Report, Problem>) -> Option<RoutingTable> {
-        topology.observe(Observation { server, recovered: false, report })
+        let now = Instant::now();
+        topology.observe(Observation { server, recovered: false, asked_at: now, answered_at: now, report })
     }
 
     fn started() -> (Topology, RoutingTable) {
@@ -224,6 +271,41 @@ mod tests {
         assert_eq!(table.term().unwrap().server.name, "db1:3306");
         assert_eq!(table.replicas.servers().len(), 2);
         assert!(see(&mut topology, 1, report(true)).is_none(), "nothing has changed");
+    }
+
+    #[tokio::test]
+    async fn every_poll_measures_the_lag_and_two_above_the_limit_take_a_replica_out() {
+        let (mut topology, _) = started();
+        let start = Instant::now();
+        let poll = |topology: &mut Topology, server: usize, second: u64, last: u64| {
+            let at = start + Duration::from_secs(second);
+            let mut report = report(server != 0).unwrap();
+            report.gtids = format!("819b2208-0000-0000-0000-00000000000a:1-{last}");
+            topology.observe(Observation {
+                server,
+                recovered: false,
+                asked_at: at,
+                answered_at: at,
+                report: Ok(report),
+            });
+            let server = &topology.servers[server];
+            (server.lag().map(|lag| lag.as_secs()), server.is_behind())
+        };
+        poll(&mut topology, 0, 1, 10);
+        assert_eq!(poll(&mut topology, 1, 1, 10), (Some(0), false));
+        assert_eq!(poll(&mut topology, 0, 2, 20), (Some(0), false), "the primary is never behind");
+        assert_eq!(poll(&mut topology, 1, 3, 10), (Some(2), false), "once above the limit");
+        assert_eq!(poll(&mut topology, 1, 4, 10), (Some(3), true), "twice");
+        for second in 5..8 {
+            assert_eq!(poll(&mut topology, 1, second, 20), (Some(0), true));
+        }
+        assert_eq!(poll(&mut topology, 1, 8, 20), (Some(0), false));
+        // The primary goes: what it never sent is nobody's fault.
+        poll(&mut topology, 0, 9, 30);
+        see(&mut topology, 0, Err(Problem::Unreachable("gone".into())));
+        for second in 20..30 {
+            assert!(!poll(&mut topology, 1, second, 20).1);
+        }
     }
 
     #[tokio::test]

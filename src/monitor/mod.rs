@@ -9,13 +9,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     backend::{Account, Fleet, Server, own::OwnConnection},
-    config::{Monitor as Config, PrimaryReads},
+    config::{Monitor as Config, Routing},
     routing::Published,
-    topology::{
-        Flavour,
-        flavour::Version,
-        gtid::{self, Position},
-    },
 };
 pub use ask::{Problem, Replication, Report};
 pub use assemble::Topology;
@@ -27,6 +22,10 @@ pub struct Observation {
     pub server: usize,
     /// Whether it was suspected to be gone and is not.
     pub recovered: bool,
+    /// When the question was sent.
+    pub asked_at: std::time::Instant,
+    /// When its answer was there.
+    pub answered_at: std::time::Instant,
     /// What it said, or why it did not.
     pub report: Result<Report, Problem>,
 }
@@ -36,7 +35,7 @@ pub async fn run(
     fleet: Arc<Fleet>,
     account: Arc<Account>,
     config: Config,
-    primary_reads: PrimaryReads,
+    routing: Routing,
     published: Arc<Published>,
 ) {
     let (sender, mut observations) = mpsc::channel(fleet.servers.len() * 4);
@@ -52,7 +51,7 @@ pub async fn run(
         watchers.spawn(watcher.run(sender.clone()));
     }
     drop(sender);
-    let mut topology = Topology::new(fleet.servers.clone(), primary_reads);
+    let mut topology = Topology::new(fleet.servers.clone(), routing.primary_reads, routing.max_replica_lag);
     while let Some(observation) = observations.recv().await {
         let recovered = observation.recovered;
         match topology.observe(observation) {
@@ -76,6 +75,7 @@ impl Watcher {
         let mut last_problem = None;
         loop {
             let began = Instant::now();
+            let asked_at = began.into_std();
             let report = match tokio::time::timeout(self.config.timeout, self.ask()).await {
                 Ok(report) => report,
                 Err(_) => {
@@ -85,7 +85,9 @@ impl Watcher {
             };
             let recovered = self.note(&report, &mut last_problem);
             let pause = if report.is_ok() { self.config.interval } else { self.config.reconnect };
-            if sender.send(Observation { server: self.index, recovered, report }).await.is_err() {
+            let answered_at = std::time::Instant::now();
+            let observation = Observation { server: self.index, recovered, asked_at, answered_at, report };
+            if sender.send(observation).await.is_err() {
                 return;
             }
             self.pause(began + pause).await;
@@ -132,13 +134,5 @@ impl Watcher {
             Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
         }
         false
-    }
-}
-
-/// How far `replica` is with the transactions of the server whose UUID is `primary`.
-fn applied(report: &Report, version: &Version, primary: &str) -> Vec<Position> {
-    match version.flavour {
-        Flavour::MySql => gtid::mysql_applied(&report.gtids, primary).into_iter().collect(),
-        Flavour::MariaDb => gtid::mariadb_applied(&report.gtids),
     }
 }

@@ -66,10 +66,10 @@ impl House {
         let published = Arc::new(Published::default());
         let context = Context::new(config.clone(), fleet.clone(), published.clone()).expect("a context");
         let context = Arc::new(context);
-        let (own, watch, reads) =
-            (context.own_account().clone(), config.monitor.clone(), config.routing.primary_reads);
+        let (own, watch, routing) =
+            (context.own_account().clone(), config.monitor.clone(), config.routing.clone());
         let mut changes = published.changes();
-        tokio::spawn(monitor::run(fleet, own, watch, reads, published.clone()));
+        tokio::spawn(monitor::run(fleet, own, watch, routing, published.clone()));
         while published.load().term().is_none() {
             changes.changed().await.expect("the monitor publishes");
         }
