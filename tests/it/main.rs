@@ -13,6 +13,7 @@ mod command_line;
 mod errors;
 mod follow_ups;
 mod kill;
+mod lag;
 mod login;
 mod lost_servers;
 mod own_writes;
