@@ -10,6 +10,7 @@ mod support;
 mod batches;
 mod big_packets;
 mod command_line;
+mod consistency;
 mod errors;
 mod follow_ups;
 mod kill;
