@@ -45,8 +45,12 @@ impl Applied {
         known.all_up_to.sequence = known.all_up_to.sequence.max(position.sequence);
     }
 
-    /// A poll that was sent at `asked_at` told of these sequences, and there are no others.
+    /// A poll that was sent at `asked_at` told of these sequences, and there are no others. None at all tells nothing:
+    /// the server has no GTIDs, or did not say.
     pub fn note_all(&mut self, asked_at: Instant, reaches: Vec<Reach>) {
+        if reaches.is_empty() {
+            return;
+        }
         let all_fit = reaches.len() <= MOST_SEQUENCES;
         self.complete_at = all_fit.then_some(asked_at);
         for reach in reaches.into_iter().take(MOST_SEQUENCES) {
@@ -122,7 +126,9 @@ mod tests {
         assert!(!lacked(start + 3 * second, start + 4 * second), "the poll is older than the term");
         assert!(!lacked(start + second / 2, start), "the poll is older than the write");
         assert!(!polled("A:1-40", start + 3 * second).lacked(&written, start));
-        assert!(polled("", start + 3 * second).lacked(&written, start), "it knows nothing of the source");
+        let other = "819b2208-0000-0000-0000-00000000000b:1-50";
+        assert!(polled(other, start + 3 * second).lacked(&written, start), "it knows nothing of the source");
+        assert!(!polled("", start + 3 * second).lacked(&written, start), "it said nothing");
         assert!(!Applied::default().lacked(&written, start), "nobody has asked");
     }
 }

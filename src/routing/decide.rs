@@ -144,13 +144,12 @@ impl Demand<'_> {
     /// Whether a server is further behind than it may be. One of which that is not known serves no read that names its
     /// own limit; by the cluster's it is as good as it was.
     fn excludes(&self, server: &Server, table: &RoutingTable) -> bool {
-        let is_primary = || table.term().is_some_and(|term| term.server.id == server.id);
         let excluded = match self.limit {
             LagLimit::Off => false,
             LagLimit::Cluster => server.is_behind(),
             LagLimit::AtMost(limit) => server.lag().is_none_or(|lag| lag > limit),
         };
-        excluded && !is_primary()
+        excluded && !is_primary(server, table)
     }
 
     /// Why such a server is excluded, for people.
@@ -288,7 +287,7 @@ fn to_replica(
             return Decision { target: Target::Replica(server.clone()), reason };
         }
     }
-    let has_wanted = |server: &Server| server.has_all(demand.wanted);
+    let has_wanted = |server: &Server| server.has_all(demand.wanted) || is_primary(server, table);
     if let Some(server) = table.replicas.next(published, fit, has_wanted) {
         return Decision { target: Target::Replica(server.clone()), reason };
     }
@@ -301,6 +300,11 @@ fn to_replica(
         WhenStale::Error => Target::Nowhere,
     };
     Decision { target, reason: Reason::Stale }
+}
+
+/// The primary takes reads too if the config says so, and is never behind.
+fn is_primary(server: &Server, table: &RoutingTable) -> bool {
+    table.term().is_some_and(|term| term.server.id == server.id)
 }
 
 /// Why each server that was not chosen was not.
