@@ -4,6 +4,7 @@
 //! when the response has ended. Whoever drops either closes the connection: only [`Lease::release`] reuses it.
 
 pub mod account;
+mod applied;
 pub mod connect;
 pub mod connection;
 pub mod exchange;

@@ -53,7 +53,7 @@ pub use mistake::{ConfigErrors, Mistake};
 pub use monitor::Monitor;
 pub use options::{Absent, KnownOption};
 pub use pool::Pool;
-pub use routing::{Consistency, PrimaryReads, Routing};
+pub use routing::{Consistency, PrimaryReads, Routing, WhenStale};
 pub use secret::Secret;
 pub use server::Server;
 pub use server_tls::{Ca, ServerTls};

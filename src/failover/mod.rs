@@ -23,7 +23,14 @@ use crate::{
     control::{Action, Control, Phase, Request},
     monitor::{self, Observation, Observations},
     routing::{Epoch, Published, Term},
-    topology::{Topology, dialect::ReplicationLogin, observed::Observed, report::Problem},
+    topology::{
+        Topology,
+        dialect::ReplicationLogin,
+        gtid,
+        lag::{Fitness, Lags},
+        observed::Observed,
+        report::Problem,
+    },
 };
 use assemble::{Assembler, Throne};
 use cluster::{Cluster, SqlCluster};
@@ -58,6 +65,8 @@ pub struct Settings {
     pub failover: Failover,
     /// `[routing] primary_reads`.
     pub primary_reads: crate::config::PrimaryReads,
+    /// `[routing] max_replica_lag`.
+    pub max_replica_lag: Option<Duration>,
     /// Of each server: where others reach it.
     pub replication_addresses: Vec<(String, u16)>,
     /// With what a former primary logs in to its successor.
@@ -85,6 +94,7 @@ impl Settings {
         Self {
             failover: config.failover.clone(),
             primary_reads: config.routing.primary_reads,
+            max_replica_lag: config.routing.max_replica_lag,
             replication_addresses: config
                 .servers
                 .iter()
@@ -128,6 +138,8 @@ pub struct Controller<C> {
     settings: Settings,
     topology: Topology,
     assembler: Assembler,
+    lags: Lags,
+    fitness: Vec<Fitness>,
     term: Option<Arc<Term>>,
     term_began: Instant,
     phase: Phase,
@@ -166,6 +178,7 @@ impl<C: Cluster> Controller<C> {
         });
         let topology = Topology { servers: observed.collect(), primary: None };
         let assembler = Assembler::new(fleet.servers.clone(), settings.primary_reads);
+        let fitness = vec![Fitness::default(); topology.servers.len()];
         let now = Instant::now();
         Self {
             cluster,
@@ -177,6 +190,8 @@ impl<C: Cluster> Controller<C> {
             settings,
             topology,
             assembler,
+            lags: Lags::default(),
+            fitness,
             term: None,
             term_began: now,
             phase: Phase::Watching,
@@ -211,7 +226,7 @@ impl<C: Cluster> Controller<C> {
     }
 
     fn note(&mut self, observation: Observation, observations: &Observations) {
-        let Observation { server, asked_at, recovered, report } = observation;
+        let Observation { server, asked_at, answered_at, recovered, report } = observation;
         let failed = report.as_ref().is_err_and(Problem::is_unreachable);
         let was_reached = self.topology.servers[server].is_reached();
         let was_known = self.topology.servers[server].is_known();
@@ -231,7 +246,7 @@ impl<C: Cluster> Controller<C> {
         if !was_reached {
             self.fleet.servers[server].forget_applied();
         }
-        self.note_applied(server);
+        self.measure(server, asked_at, answered_at);
         if failed && self.topology.primary == Some(server) {
             // The replicas are witnesses: what they said before does not count for much now.
             observations.hurry();
@@ -241,18 +256,29 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    fn note_applied(&self, at: usize) {
-        use crate::topology::{Flavour, gtid};
-        let reports =
-            (&self.topology.servers[at].report, self.topology.primary.map(|at| &self.topology.servers[at]));
-        let (Some(report), Some(Observed { report: Some(primary), .. })) = reports else { return };
-        let positions = match report.version.flavour {
-            Flavour::MySql => gtid::mysql_applied(&report.position, &primary.identity).into_iter().collect(),
-            Flavour::MariaDb => gtid::mariadb_applied(&report.position),
-        };
-        for position in positions {
-            self.fleet.servers[at].note_applied(&position);
+    /// How far the server is, how far behind, and whether that is too far.
+    fn measure(&mut self, at: usize, asked_at: Instant, answered_at: Instant) {
+        let observed = &self.topology.servers[at];
+        let report = observed.report.as_ref().filter(|_| observed.is_reached());
+        let server = &self.fleet.servers[at];
+        if let Some(report) = report {
+            let reaches = gtid::reaches(report.version.flavour, &report.position);
+            server.note_reaches(asked_at.into_std(), reaches);
         }
+        let Some(primary) = self.topology.primary else { return };
+        let lag = match report {
+            Some(report) if at == primary => {
+                self.lags.note_primary(asked_at.into_std(), &report.executed);
+                Some(Duration::ZERO)
+            }
+            Some(report) => self.lags.of(&report.executed, answered_at.into_std()),
+            None => None,
+        };
+        server.set_lag(lag);
+        // What a primary that is gone has not sent cannot be caught up with: nobody is worse than he was.
+        let comparable = lag.filter(|_| self.topology.servers[primary].is_reached());
+        let fit = self.fitness[at].judge(comparable, self.settings.max_replica_lag);
+        server.set_behind(!fit && at != primary);
     }
 
     /// One round: recognise the primary, judge, act, mend, publish.
@@ -501,6 +527,7 @@ impl<C: Cluster> Controller<C> {
         }
         self.topology.servers[at].quarantine = None;
         self.topology.primary = Some(at);
+        self.lags.reset();
         self.term = Some(Arc::new(Term { epoch: Epoch(epoch), server, ended: CancellationToken::new() }));
         self.term_began = Instant::now();
         self.isolated_since = None;

@@ -50,7 +50,7 @@ impl<C: Cluster> Controller<C> {
             address: server.address.to_string(),
             role,
             out,
-            lag: None,
+            lag: server.lag(),
             errant: observed.errant.to_string(),
             report,
             drained: observed.drained,

@@ -21,6 +21,8 @@ pub struct Observation {
     pub server: usize,
     /// When the question was sent.
     pub asked_at: Instant,
+    /// When its answer was there.
+    pub answered_at: Instant,
     /// Whether it was suspected to be gone and is not.
     pub recovered: bool,
     /// What it said, or why it did not.
@@ -114,7 +116,8 @@ impl Watcher {
             };
             let recovered = self.note(&report, &mut last_problem);
             let pause = if report.is_ok() { self.config.interval } else { self.config.reconnect };
-            observations.put(Observation { server: self.index, asked_at, recovered, report });
+            let answered_at = Instant::now();
+            observations.put(Observation { server: self.index, asked_at, answered_at, recovered, report });
             self.pause(asked_at + pause, &observations.pokes[self.index]).await;
         }
     }

@@ -16,8 +16,10 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     accounts::Accounts,
     catch_up::{CatchUp, CatchUpError},
+    freshness::Terms,
     login,
     registry::Registry,
+    writes::SharedWrites,
 };
 use crate::{
     backend::{
@@ -52,6 +54,9 @@ pub struct Context {
     pub classifications: ClassificationCache,
     /// Reads that a replica has refused as writes.
     pub misrouted: Misrouted,
+    /// What sessions have written, for reads that must see other sessions' writes.
+    pub writes: SharedWrites,
+    pub(super) terms: Terms,
     /// All sessions, by the id that their clients know.
     pub sessions: Registry,
     own_account: Arc<Account>,
@@ -82,6 +87,8 @@ impl Context {
                 config.cache.max_text,
             ),
             misrouted: Misrouted::new(config.routing.digest_memory),
+            writes: SharedWrites::new(config.cache.causal_tokens),
+            terms: Terms::default(),
             sessions: Registry::default(),
             own_account: Arc::new(Account::with_password(own.user.as_bytes(), own.password.reveal())),
             password_key: OnceCell::new(),

@@ -52,9 +52,6 @@ impl Session {
         if outcome.inserted != 0 || statement.changes.contains(&Change::LastInsertId) {
             self.insert_id = InsertId::on(&lease, outcome.inserted);
         }
-        if let Some(write) = &outcome.reported.last_write {
-            self.last_write = Some(write.clone());
-        }
         self.place(lease, statement, outcome, was_bound).await;
     }
 

@@ -53,7 +53,7 @@ impl House {
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.address.as_str()).collect();
         let mut config = Config::for_tests(&addresses);
-        config.users = vec![User { name: "app".into(), password: Secret::new("app") }];
+        config.users = vec![User { name: "app".into(), password: Secret::new("app"), consistency: None }];
         config.monitor.interval = Duration::from_millis(50);
         config.monitor.reconnect = Duration::from_millis(50);
         // Connections go back at once unless a test is about their staying.
