@@ -2,7 +2,7 @@
 
 use super::options::KnownOption;
 use super::{
-    Account, Auth, Cache, ClientTls, Limits, Listen, Log, Monitor, Pool, Routing, Server, ServerTls, Threads,
+    Account, Admin, Auth, Cache, ClientTls, Limits, Listen, Log, Monitor, Pool, Routing, Server, ServerTls, Threads,
     User,
 };
 
@@ -21,6 +21,7 @@ pub fn options() -> Vec<KnownOption> {
         ("cache", Cache::options()),
         ("limits", Limits::options()),
         ("monitor", Monitor::options()),
+        ("admin", Admin::options()),
         ("log", Log::options()),
         ("threads", Threads::options()),
     ];

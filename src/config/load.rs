@@ -4,10 +4,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::admin::report_open_door;
 use super::file::{Environment, FileConfig};
 use super::secret::world_readable;
 use super::{
-    Account, Auth, Cache, ClientTls, Config, ConfigErrors, Limits, Listen, Log, Mistake, Monitor, Pool,
+    Account, Admin, Auth, Cache, ClientTls, ClientTlsMode, Config, ConfigErrors, Limits, Listen, Log, Mistake, Monitor, Pool,
     Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
 };
 
@@ -41,8 +42,11 @@ impl Config {
         let cache = Cache::read_fitting(&file.section("cache"));
         let limits = Limits::read(&file.section("limits"));
         let monitor = Monitor::read(&file.section("monitor"));
+        let admin = Admin::read(&file.section("admin"));
         let log = Log::read(&file.section("log"));
         let threads = Threads::read(&file.section("threads"));
+        let tls_disabled = client_tls.as_ref().is_some_and(|tls| tls.mode == ClientTlsMode::Disabled);
+        report_open_door(file, admin.as_ref(), tls_disabled);
         report_nobody_may_log_in(file, auth.as_ref(), users.as_deref());
         warn_of_bare_password(file);
         Some(Self {
@@ -57,6 +61,7 @@ impl Config {
             cache: cache?,
             limits: limits?,
             monitor: monitor?,
+            admin: admin?,
             log: log?,
             threads: threads?,
             noticed: Vec::new(),

@@ -4,6 +4,7 @@
 //! place.
 
 mod account;
+mod admin;
 mod address;
 mod auth;
 mod cache;
@@ -24,7 +25,7 @@ mod secret;
 mod section;
 mod server;
 mod server_tls;
-mod suggest;
+pub(crate) mod suggest;
 mod syntax;
 mod threads;
 mod tls;
@@ -39,6 +40,7 @@ mod tests;
 use std::path::Path;
 
 pub use account::Account;
+pub use admin::Admin;
 pub use address::{AddressError, ListenAddress, ServerAddress};
 pub use auth::{Auth, DefaultPlugin, ReadAccounts};
 pub use cache::Cache;
@@ -84,6 +86,8 @@ pub struct Config {
     pub limits: Limits,
     /// How often the servers are asked how they are.
     pub monitor: Monitor,
+    /// Where operators see and steer dauphin.
+    pub admin: Admin,
     /// What dauphin writes about itself.
     pub log: Log,
     /// How many threads carry the clients' traffic.
@@ -122,6 +126,7 @@ impl Config {
             account = {{ user = "dauphin", password = "dauphin" }}
             listen.address = "127.0.0.1:0"
             tls.client.mode = "disabled"
+            admin = {{ address = "127.0.0.1:0", http_address = "127.0.0.1:0" }}
             "#
         );
         Self::from_text(&text).unwrap_or_else(|errors| panic!("{errors}"))

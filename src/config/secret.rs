@@ -51,6 +51,29 @@ impl fmt::Display for Secret {
     }
 }
 
+/// A secret that may be left out; else it is given in exactly one of the three ways.
+pub(super) struct OptionalSecret;
+
+impl Setting for OptionalSecret {
+    type Value = Option<Secret>;
+
+    fn find(&self, section: &Section<'_>, name: &str) -> Option<Option<Secret>> {
+        let ways = [name, &format!("{name}_file"), &format!("{name}_env")];
+        if ways.iter().all(|way| section.get(way).is_none()) {
+            return Some(None);
+        }
+        SecretSetting.find(section, name).map(Some)
+    }
+
+    fn describe(&self, name: &str, doc: &str) -> Vec<KnownOption> {
+        let mut known = SecretSetting.describe(name, doc);
+        for option in &mut known {
+            option.range = option.range.replace("exactly", "at most");
+        }
+        known
+    }
+}
+
 /// A secret given in exactly one of three ways: `name`, `name_file` or `name_env`.
 pub(super) fn secret() -> SecretSetting {
     SecretSetting
