@@ -6,6 +6,7 @@ pub mod control;
 pub mod error;
 pub mod grants;
 pub mod listener;
+pub mod metrics;
 pub mod monitor;
 pub mod net;
 pub mod routing;

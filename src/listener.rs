@@ -110,7 +110,7 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
 fn hand_over(stream: Stream, context: &Arc<Context>, sessions: &TaskTracker) {
     let context = context.clone();
     let mut client = Client::new(stream, context.config.limits.max_command);
-    match Registry::admit(&context, context.config.listen.max_connections) {
+    match Registry::admit(&context) {
         Some(admitted) => {
             sessions.spawn(async move {
                 let _admitted = admitted;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -79,6 +82,15 @@ pub struct Pool {
     inner: Mutex<Inner>,
     /// Woken when a session has to wait: connections that are only kept at hand should be given back.
     pressure: Notify,
+    totals: Totals,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    opened: AtomicU64,
+    waits: AtomicU64,
+    waited_us: AtomicU64,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +147,7 @@ pub struct Slot {
 impl Slot {
     /// The lease of a connection that was opened in this place.
     pub fn fill(self, connection: Connection) -> Lease {
+        self.server.pool.totals.opened.fetch_add(1, Relaxed);
         Lease(Held { connection: Box::new(connection), slot: self })
     }
 
@@ -166,18 +179,33 @@ pub struct Usage {
     pub idle: usize,
     /// Sessions waiting for one.
     pub waiting: usize,
+    /// Connections opened so far, for sessions and logins.
+    pub opened: u64,
+    /// Sessions that have had to wait for one so far.
+    pub waits: u64,
+    /// For how long they waited together.
+    pub waited: Duration,
+    /// Those of them that got none.
+    pub refused: u64,
+    /// The most connections.
+    pub limit: usize,
 }
 
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, inner: Mutex::default(), pressure: Notify::new() }
+        Self { limits, inner: Mutex::default(), pressure: Notify::new(), totals: Totals::default() }
     }
 
     /// How many connections there are.
     pub fn usage(&self) -> Usage {
+        let totals = &self.totals;
+        let (opened, waits) = (totals.opened.load(Relaxed), totals.waits.load(Relaxed));
+        let waited = Duration::from_micros(totals.waited_us.load(Relaxed));
+        let (refused, limit) = (totals.refused.load(Relaxed), self.limits.per_server);
         let inner = self.inner.lock();
-        Usage { open: inner.open, idle: inner.idle_count, waiting: inner.waiters.len() }
+        let waiting = inner.waiters.len();
+        Usage { open: inner.open, idle: inner.idle_count, waiting, opened, waits, waited, refused, limit }
     }
 
     /// Waits until some session has to wait for a connection of this pool.
@@ -194,6 +222,7 @@ impl Pool {
     pub async fn acquire(server: &Arc<Server>, key: Key, wanted: &Arc<State>) -> Result<Acquired, PoolError> {
         let pool = &server.pool;
         let deadline = Instant::now() + pool.limits.wait_timeout;
+        let mut timed = None;
         loop {
             let waiting = {
                 let mut inner = pool.inner.lock();
@@ -202,6 +231,7 @@ impl Pool {
                     return Ok(found.into_acquired(server, key));
                 }
                 if inner.waiters.len() >= pool.limits.waiting {
+                    pool.totals.refused.fetch_add(1, Relaxed);
                     return Err(PoolError::TooManyWaiting);
                 }
                 let (grant, waiting) = oneshot::channel();
@@ -209,12 +239,16 @@ impl Pool {
                 waiting
             };
             pool.pressure.notify_waiters();
+            timed.get_or_insert_with(|| TimedWait::begin(&pool.totals));
             let mut waiting = Waiting { pool, key: key.clone(), granted: waiting };
             match tokio::time::timeout_at(deadline, &mut waiting.granted).await {
                 Ok(Ok(grant)) if grant.fits(wanted) => return Ok(grant.into_acquired(server, key)),
                 Ok(Ok(Grant::Connection(connection))) => drop(Self::lend(server, &key, connection)),
                 Ok(_) => {}
-                Err(_) => return Err(pool.limit_reached(&key)),
+                Err(_) => {
+                    pool.totals.refused.fetch_add(1, Relaxed);
+                    return Err(pool.limit_reached(&key));
+                }
             }
         }
     }
@@ -225,6 +259,7 @@ impl Pool {
         if inner.may_open(&key, &server.pool.limits) {
             inner.count(&key);
             drop(inner);
+            server.pool.totals.opened.fetch_add(1, Relaxed);
             server.pool.put_back(&key, Box::new(connection));
         }
     }
@@ -321,6 +356,25 @@ impl Pool {
             }
         }
         inner.grant_places(&self.limits);
+    }
+}
+
+/// Counts a wait, and its time when it ends.
+struct TimedWait<'a> {
+    totals: &'a Totals,
+    began: Instant,
+}
+
+impl<'a> TimedWait<'a> {
+    fn begin(totals: &'a Totals) -> Self {
+        totals.waits.fetch_add(1, Relaxed);
+        Self { totals, began: Instant::now() }
+    }
+}
+
+impl Drop for TimedWait<'_> {
+    fn drop(&mut self) {
+        self.totals.waited_us.fetch_add(self.began.elapsed().as_micros() as u64, Relaxed);
     }
 }
 

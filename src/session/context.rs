@@ -28,6 +28,7 @@ use crate::{
     },
     config::{Config, DefaultPlugin},
     error::{Answer, ClientError},
+    metrics::Metrics,
     net::tls::PasswordKey,
     routing::{Published, hold::Hold},
     sql::ClassificationCache,
@@ -52,6 +53,8 @@ pub struct Context {
     pub classifications: ClassificationCache,
     /// Reads that a replica has refused as writes.
     pub misrouted: Misrouted,
+    /// What is counted.
+    pub metrics: Metrics,
     /// All sessions, by the id that their clients know.
     pub sessions: Registry,
     own_account: Arc<Account>,
@@ -82,7 +85,12 @@ impl Context {
                 config.cache.max_text,
             ),
             misrouted: Misrouted::new(config.routing.digest_memory),
-            sessions: Registry::default(),
+            metrics: Metrics::new(
+                config.servers.len(),
+                config.threads.data_threads(),
+                config.admin.digests,
+            ),
+            sessions: Registry::new(config.listen.max_connections),
             own_account: Arc::new(Account::with_password(own.user.as_bytes(), own.password.reveal())),
             password_key: OnceCell::new(),
             hashes_readable: AtomicBool::new(true),

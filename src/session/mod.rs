@@ -21,7 +21,11 @@ mod run;
 mod settle;
 mod statements;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use dauphin_proto::{
     command::Command,
@@ -29,6 +33,8 @@ use dauphin_proto::{
     packet,
     reply::{self, status},
 };
+
+use tokio::time::Instant;
 
 pub use client::Client;
 pub use context::Context;
@@ -109,6 +115,7 @@ pub async fn serve(context: Arc<Context>, client: Client) {
     let (client, logged_in) = match login {
         Ok(Ok(logged_in)) => logged_in,
         Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {
+            context.metrics.logins_failed.fetch_add(1, Relaxed);
             tracing::info!(session = id, client = %client.host, ?answer, "login refused");
             let _ = client.error(answer, sequence).await;
             return;
@@ -118,6 +125,7 @@ pub async fn serve(context: Arc<Context>, client: Client) {
             return;
         }
         Err(_) => {
+            context.metrics.logins_failed.fetch_add(1, Relaxed);
             tracing::info!(session = id, "login not completed within [listen] login_timeout");
             return;
         }
@@ -129,7 +137,7 @@ pub async fn serve(context: Arc<Context>, client: Client) {
 
 impl Session {
     fn new(context: Arc<Context>, client: Client, logged_in: LoggedIn, id: u32) -> Self {
-        let registered = Registry::enter(&context, id, logged_in.account.clone());
+        let registered = Registry::enter(&context, id, logged_in.account.clone(), client.host.clone());
         let mut session = Self {
             context,
             client,
@@ -156,6 +164,7 @@ impl Session {
     }
 
     fn enter(&mut self, schema: Option<Vec<u8>>) {
+        self.registered.entry.set_schema(schema.as_deref());
         if schema.is_some() {
             State::change(&mut self.state, |state| state.schema = schema.map(Into::into));
         }
@@ -202,7 +211,28 @@ impl Session {
         }
     }
 
-    async fn command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
+    /// Runs a command, and notes for others that it runs, how long it took and what it leaves.
+    async fn command(&mut self, packet: Packet) -> Result<Next, SessionError> {
+        let began = Instant::now();
+        if !self.registered.entry.begins_command(began) {
+            return Ok(Next::Quit);
+        }
+        let next = self.run_command(packet).await?;
+        let now = Instant::now();
+        if let Some((server, role)) = self.route.sent_to.take() {
+            self.context.metrics.answered(server, role, now - began);
+        }
+        let (in_transaction, pin) = match &self.binding {
+            Binding::Free => (false, None),
+            Binding::Transaction(_) => (true, self.pins.any()),
+            Binding::Pinned(_) => (false, self.pins.any()),
+        };
+        let bound = self.binding.lease().map(|lease| lease.server().id);
+        self.registered.entry.ends_command(now, in_transaction, bound, pin);
+        Ok(next)
+    }
+
+    async fn run_command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
         let command = match Command::parse(packet.payload()) {
             Ok(command) => command,
             Err(error) => {

@@ -56,6 +56,8 @@ pub struct Outcome {
     pub prepared: Option<Prepared>,
     /// Rows sent.
     pub rows: u64,
+    /// Bytes sent to the client.
+    pub bytes: u64,
 }
 
 /// How forwarding ended.
@@ -232,6 +234,7 @@ impl Relay<'_> {
         copied: usize,
         at: usize,
     ) -> Result<(), RelayError> {
+        let bytes = self.rewritten.len() + at - copied;
         let sent = if self.rewritten.is_empty() {
             if at == 0 {
                 return Ok(());
@@ -244,6 +247,7 @@ impl Relay<'_> {
             sent
         };
         sent.map_err(RelayError::Client)?;
+        self.outcome.bytes += bytes as u64;
         self.delivered = true;
         exchange.advance(at);
         Ok(())
