@@ -1,5 +1,6 @@
 //! dauphin: a read/write-splitting proxy for MySQL and MariaDB. ARCHITECTURE.md is the map of the house.
 
+pub mod admin;
 pub mod backend;
 pub mod config;
 pub mod control;

@@ -233,9 +233,8 @@ impl Metrics {
 
     /// Remembers what a digest stands for, if there is room.
     fn learn_text(&self, digest: u64, text: impl FnOnce() -> Option<String>) {
-        let known = |texts: &HashMap<u64, String>| {
-            texts.contains_key(&digest) || texts.len() >= self.most_digests
-        };
+        let known =
+            |texts: &HashMap<u64, String>| texts.contains_key(&digest) || texts.len() >= self.most_digests;
         if known(&self.texts.lock()) {
             return;
         }
@@ -255,9 +254,7 @@ impl Metrics {
 
     /// Counts a statement whose client has its whole answer.
     pub fn answered(&self, server: ServerId, role: Role, took: Duration) {
-        if let Some(histogram) =
-            self.shard().latency.get(server.0 * 2 + usize::from(role == Role::Replica))
-        {
+        if let Some(histogram) = self.shard().latency.get(server.0 * 2 + usize::from(role == Role::Replica)) {
             let took_us = took.as_micros() as u64;
             let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < took_us);
             histogram.buckets[bucket].fetch_add(1, Relaxed);
@@ -322,7 +319,8 @@ impl Metrics {
 
     /// Bytes of commands from clients and of answers to them.
     pub fn bytes(&self) -> (u64, u64) {
-        let sum = |of: fn(&Shard) -> &AtomicU64| self.shards.iter().map(|shard| of(shard).load(Relaxed)).sum();
+        let sum =
+            |of: fn(&Shard) -> &AtomicU64| self.shards.iter().map(|shard| of(shard).load(Relaxed)).sum();
         (sum(|shard| &shard.bytes_received), sum(|shard| &shard.bytes_sent))
     }
 
@@ -351,7 +349,8 @@ impl Metrics {
             digest.text = texts.get(&digest.digest).cloned();
         }
         drop(texts);
-        digests.sort_by_key(|digest| (std::cmp::Reverse(digest.on_primary + digest.on_replicas), digest.digest));
+        digests
+            .sort_by_key(|digest| (std::cmp::Reverse(digest.on_primary + digest.on_replicas), digest.digest));
         let others = self.shards.iter().map(|shard| shard.other_digests.load(Relaxed)).sum();
         (digests, others)
     }
@@ -438,7 +437,10 @@ mod tests {
         });
         let routed = metrics.routed();
         assert_eq!(routed.len(), 1);
-        assert_eq!((routed[0].server, routed[0].reason, routed[0].statements), (ServerId(1), "plain_read", 4_000));
+        assert_eq!(
+            (routed[0].server, routed[0].reason, routed[0].statements),
+            (ServerId(1), "plain_read", 4_000)
+        );
         let latency = metrics.latency(ServerId(1), Role::Replica);
         assert_eq!((latency.buckets[1], latency.sum_us), (4_000, 600_000));
         assert_eq!(metrics.bytes().0, 40_000);

@@ -37,6 +37,8 @@ pub struct Server {
     pub address: ServerAddress,
     /// Its share of reads, against the others' weights.
     pub weight: u32,
+    /// Where it stands, as the config says.
+    pub zone: Option<String>,
     /// Its connections.
     pub pool: Pool,
     pub(super) tls: Tls,
@@ -79,6 +81,7 @@ impl Server {
             name: config.name.clone(),
             address: config.address.clone(),
             weight: config.weight,
+            zone: config.zone.clone(),
             pool,
             tls,
             connect_timeout,

@@ -79,10 +79,15 @@ pub(super) fn report_open_door(file: &FileConfig<'_>, admin: Option<&Admin>, tls
         let Some(open) = addresses.iter().find(|address| !address.is_local()) else { continue };
         if admin.is_open() {
             let remedy = "give one of password, password_file and password_env, or listen on 127.0.0.1";
-            section.wrong(name, format!("{open} is open to other machines, and there is no password"), remedy);
+            section.wrong(
+                name,
+                format!("{open} is open to other machines, and there is no password"),
+                remedy,
+            );
         }
         if admin.require_tls && tls_disabled {
-            let remedy = r#"write [tls.client] mode = "preferred", or require_tls = false, or listen on 127.0.0.1"#;
+            let remedy =
+                r#"write [tls.client] mode = "preferred", or require_tls = false, or listen on 127.0.0.1"#;
             let cause = format!("{open} is open to other machines, and [tls.client] mode is \"disabled\"");
             section.wrong(name, cause, remedy);
         }

@@ -2,8 +2,8 @@
 
 use super::options::KnownOption;
 use super::{
-    Account, Admin, Auth, Cache, ClientTls, Limits, Listen, Log, Monitor, Pool, Routing, Server, ServerTls, Threads,
-    User,
+    Account, Admin, Auth, Cache, ClientTls, Limits, Listen, Log, Monitor, Pool, Routing, Server, ServerTls,
+    Threads, User,
 };
 
 /// Every option there is, in the order of the file.

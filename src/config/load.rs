@@ -8,8 +8,8 @@ use super::admin::report_open_door;
 use super::file::{Environment, FileConfig};
 use super::secret::world_readable;
 use super::{
-    Account, Admin, Auth, Cache, ClientTls, ClientTlsMode, Config, ConfigErrors, Limits, Listen, Log, Mistake, Monitor, Pool,
-    Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
+    Account, Admin, Auth, Cache, ClientTls, ClientTlsMode, Config, ConfigErrors, Limits, Listen, Log,
+    Mistake, Monitor, Pool, Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
 };
 
 impl Config {

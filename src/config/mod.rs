@@ -4,13 +4,14 @@
 //! place.
 
 mod account;
-mod admin;
 mod address;
+mod admin;
 mod auth;
 mod cache;
 mod catalogue;
 mod client_tls;
 mod file;
+mod given;
 mod kind;
 mod limits;
 mod listen;
@@ -40,12 +41,13 @@ mod tests;
 use std::path::Path;
 
 pub use account::Account;
-pub use admin::Admin;
 pub use address::{AddressError, ListenAddress, ServerAddress};
+pub use admin::Admin;
 pub use auth::{Auth, DefaultPlugin, ReadAccounts};
 pub use cache::Cache;
 pub use catalogue::options;
 pub use client_tls::{Certificate, ClientTls, ClientTlsMode};
+pub use given::{ConfigFile, Difference, Given};
 pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};

@@ -18,7 +18,7 @@ const MAX_SECRET: usize = 4096;
 
 /// A password; `Debug` and `Display` show `***`.
 ///
-/// It has no `==`: compare what a password proves, in constant time, not the password.
+/// It has no `==`: compare what a password proves, or with [`Secret::same`], in constant time.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
@@ -31,6 +31,14 @@ impl Secret {
     /// The bytes themselves: not for logs, errors or metrics.
     pub fn reveal(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether both are the same secret, or none. Its duration tells no more than their lengths.
+    pub fn same(a: Option<&Self>, b: Option<&Self>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => aws_lc_rs::constant_time::verify_slices_are_equal(&a.0, &b.0).is_ok(),
+            (a, b) => a.is_none() && b.is_none(),
+        }
     }
 
     /// Whether this is the empty password.

@@ -4,8 +4,9 @@ use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use dauphin_proto::{auth, connect::NONCE};
@@ -57,6 +58,7 @@ pub struct Context {
     pub metrics: Metrics,
     /// All sessions, by the id that their clients know.
     pub sessions: Registry,
+    drain_timeout_ms: AtomicU64,
     own_account: Arc<Account>,
     password_key: OnceCell<Arc<PasswordKey>>,
     hashes_readable: AtomicBool,
@@ -85,12 +87,9 @@ impl Context {
                 config.cache.max_text,
             ),
             misrouted: Misrouted::new(config.routing.digest_memory),
-            metrics: Metrics::new(
-                config.servers.len(),
-                config.threads.data_threads(),
-                config.admin.digests,
-            ),
+            metrics: Metrics::new(config.servers.len(), config.threads.data_threads(), config.admin.digests),
             sessions: Registry::new(config.listen.max_connections),
+            drain_timeout_ms: AtomicU64::new(config.listen.drain_timeout.as_millis() as u64),
             own_account: Arc::new(Account::with_password(own.user.as_bytes(), own.password.reveal())),
             password_key: OnceCell::new(),
             hashes_readable: AtomicBool::new(true),
@@ -103,6 +102,16 @@ impl Context {
     /// dauphin's own account on the servers.
     pub fn own_account(&self) -> &Arc<Account> {
         &self.own_account
+    }
+
+    /// How long running statements and open transactions may go on when dauphin stops.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms.load(Ordering::Relaxed))
+    }
+
+    /// It is another one from now on.
+    pub fn set_drain_timeout(&self, timeout: Duration) {
+        self.drain_timeout_ms.store(timeout.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The version that clients are told: the lowest of the servers.

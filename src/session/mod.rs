@@ -11,7 +11,7 @@ mod context;
 mod kill;
 mod learn;
 mod lingering;
-mod login;
+pub(crate) mod login;
 mod own;
 mod prepared;
 pub mod registry;
@@ -290,22 +290,7 @@ impl Session {
         State::change(&mut self.state, |state| state.multi_statements = Some(option == 0));
         let (now, dialect) = (self.status, self.client.dialect());
         let mut out = Vec::new();
-        packet::put_with(&mut out, 1, |out| {
-            if dialect.deprecate_eof {
-                let ok = reply::Ok {
-                    header: reply::marker::EOF,
-                    affected_rows: 0,
-                    last_insert_id: 0,
-                    status: now,
-                    warnings: 0,
-                    info: b"",
-                    state: b"",
-                };
-                ok.put(out, false);
-            } else {
-                reply::put_eof(out, 0, now);
-            }
-        });
+        packet::put_with(&mut out, 1, |out| reply::put_rows_end(out, now, dialect));
         self.client.send(&out).await
     }
 

@@ -72,7 +72,8 @@ pub enum Activity {
 }
 
 impl Activity {
-    const ALL: [Self; 6] = [
+    /// Every one, in the order of its declaration.
+    pub const ALL: [Self; 6] = [
         Self::Idle,
         Self::InTransaction,
         Self::Running,

@@ -53,6 +53,8 @@ impl Dauphin {
             ("account.user", "dauphin"),
             ("account.password", "dauphin"),
             ("listen.address", "127.0.0.1:0"),
+            ("admin.address", "127.0.0.1:0"),
+            ("admin.http_address", "127.0.0.1:0"),
             ("log.level", "info,dauphin=debug"),
             ("tls.client.directory", directory.to_str().expect("a temporary directory's name is text")),
         ] {
