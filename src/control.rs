@@ -4,7 +4,7 @@
 //! both without waiting, and sends [`Request`]s.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -156,6 +156,7 @@ pub struct Event {
 #[derive(Debug, Default)]
 pub struct Events {
     inner: Mutex<(u64, VecDeque<Event>)>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// How many events are kept.
@@ -166,6 +167,7 @@ impl Events {
     pub fn record(&self, kind: &'static str, server: Option<&str>, message: impl Into<String>) {
         let message = message.into();
         tracing::info!(event = kind, server, "{message}");
+        *self.counts.lock().entry(kind).or_default() += 1;
         let mut inner = self.inner.lock();
         inner.0 += 1;
         let event =
@@ -174,6 +176,11 @@ impl Events {
             inner.1.pop_front();
         }
         inner.1.push_back(event);
+    }
+
+    /// How many there have been of each kind, those not kept any more among them.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.lock().clone()
     }
 
     /// Those that are kept, oldest first.

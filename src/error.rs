@@ -54,6 +54,26 @@ impl ClientError {
         Self::new(1095, "HY000", format!("You are not owner of thread {id}"))
     }
 
+    /// 1094 ER_NO_SUCH_THREAD
+    pub fn no_such_thread(id: u64) -> Self {
+        Self::new(1094, "HY000", format!("Unknown thread id: {id}"))
+    }
+
+    /// 1105 ER_UNKNOWN_ERROR, for what an operator asked for and is not done.
+    pub fn not_done(why: impl Into<String>) -> Self {
+        Self::new(1105, "HY000", why.into())
+    }
+
+    /// 1193 ER_UNKNOWN_SYSTEM_VARIABLE
+    pub fn unknown_variable(name: &str) -> Self {
+        Self::new(1193, "HY000", format!("Unknown system variable '{name}'"))
+    }
+
+    /// 1295 ER_UNSUPPORTED_PS
+    pub fn not_prepared() -> Self {
+        Self::new(1295, "HY000", "This command is not supported in the prepared statement protocol yet")
+    }
+
     /// 1421 ER_STMT_HAS_NO_OPEN_CURSOR
     pub fn no_cursor(id: u32) -> Self {
         Self::new(1421, "HY000", format!("The statement ({id}) has no open cursor."))

@@ -1,5 +1,6 @@
 //! dauphin: a read/write-splitting proxy for MySQL and MariaDB. ARCHITECTURE.md is the map of the house.
 
+pub mod admin;
 pub mod backend;
 pub mod config;
 pub mod control;
@@ -7,6 +8,7 @@ pub mod error;
 pub mod failover;
 pub mod grants;
 pub mod listener;
+pub mod metrics;
 pub mod monitor;
 pub mod net;
 pub mod routing;

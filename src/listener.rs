@@ -38,17 +38,25 @@ impl Listener {
     /// # Errors
     /// The address is taken, or may not be used.
     pub fn bind(address: &ListenAddress, backlog: u32) -> anyhow::Result<Self> {
+        Self::bind_for("[listen] address", address, backlog)
+    }
+
+    /// Binds an address that the config has at `place`.
+    ///
+    /// # Errors
+    /// The address is taken, or may not be used.
+    pub fn bind_for(place: &str, address: &ListenAddress, backlog: u32) -> anyhow::Result<Self> {
+        let what = || format!("{place} {address}");
         match address {
             ListenAddress::Tcp(address) => {
                 let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
                 socket.set_reuseaddr(true)?;
-                socket.bind(*address).with_context(|| format!("[listen] address {address}"))?;
-                Ok(Self::Tcp(socket.listen(backlog).with_context(|| format!("[listen] address {address}"))?))
+                socket.bind(*address).with_context(what)?;
+                Ok(Self::Tcp(socket.listen(backlog).with_context(what)?))
             }
             ListenAddress::Unix(path) => {
-                remove_dead_socket(path).with_context(|| format!("[listen] address {}", path.display()))?;
-                let listener = UnixListener::bind(path)
-                    .with_context(|| format!("[listen] address {}", path.display()))?;
+                remove_dead_socket(path).with_context(what)?;
+                let listener = UnixListener::bind(path).with_context(what)?;
                 Ok(Self::Unix(listener, Unlink(path.clone())))
             }
         }
@@ -64,7 +72,11 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Stream> {
+    /// The next connection. Cancel safe.
+    ///
+    /// # Errors
+    /// The system's, out of file descriptors among them.
+    pub async fn accept(&self) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp(listener) => {
                 let (tcp, _) = listener.accept().await?;
@@ -110,7 +122,7 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
 fn hand_over(stream: Stream, context: &Arc<Context>, sessions: &TaskTracker) {
     let context = context.clone();
     let mut client = Client::new(stream, context.config.limits.max_command);
-    match Registry::admit(&context, context.config.listen.max_connections) {
+    match Registry::admit(&context) {
         Some(admitted) => {
             sessions.spawn(async move {
                 let _admitted = admitted;

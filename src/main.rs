@@ -5,16 +5,21 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use dauphin::{
+    admin::{Admin, SetLogLevel, command_line},
     backend::Fleet,
-    config::{Config, LogFormat},
-    control::Control,
+    config::{Config, ConfigFile, LogFormat},
+    control::{Control, Request},
     failover, grants,
     listener::Listener,
     routing::Published,
     session::Context,
     topology::Flavour,
 };
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 /// A read/write-splitting proxy for MySQL and MariaDB.
 #[derive(Parser)]
@@ -49,6 +54,8 @@ enum Command {
         #[arg(long)]
         watch_only: bool,
     },
+    #[command(flatten)]
+    Running(command_line::Request),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
             print!("{}", grants::statements(flavour, &user, &host, !watch_only));
             Ok(())
         }
+        (Some(Command::Running(request)), _) => request.run(),
         (None, Some(file)) => serve(&file),
         (None, None) => Err(anyhow::anyhow!(
             "no config: run dauphin --config FILE (config/minimal.toml is a start), or dauphin --help"
@@ -100,8 +108,9 @@ fn check(file: &std::path::Path) -> ExitCode {
 }
 
 fn serve(file: &std::path::Path) -> anyhow::Result<()> {
-    let config = Arc::new(Config::load(file)?);
-    log_to_stderr(&config)?;
+    let config_file = ConfigFile::load(file)?;
+    let config = Arc::new(config_file.config.clone());
+    let set_log_level = log_to_stderr(&config)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -109,32 +118,42 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     let fleet = Arc::new(Fleet::new(&config)?);
     let published = Arc::new(Published::default());
     let context = Arc::new(Context::new(config.clone(), fleet.clone(), published.clone())?);
-    let watching = watch(&context)?;
-    let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context));
+    let (control, requests) = Control::new();
+    let watching = watch(&context, control.clone(), requests)?;
+    let stop = CancellationToken::new();
+    let admin =
+        Admin::new(context.clone(), control, file.to_owned(), config_file, set_log_level, stop.clone());
+    let listening = {
+        let _inside = watching.enter();
+        admin.listen()?
+    };
+    watching.spawn(admin.serve(listening));
+    let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, stop));
     watching.shutdown_background();
     outcome
 }
 
 /// The control plane has a runtime and a thread of its own: load on the data path cannot make a server look dead.
-fn watch(context: &Arc<Context>) -> anyhow::Result<tokio::runtime::Runtime> {
+fn watch(
+    context: &Arc<Context>,
+    control: Arc<Control>,
+    requests: mpsc::Receiver<Request>,
+) -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("dauphin-control")
         .enable_all()
         .build()
         .context("starting the control thread")?;
-    let (fleet, account) = (context.fleet.clone(), context.own_account().clone());
-    let config = &context.config;
-    let (control, requests) = Control::new();
+    let (config, account) = (context.config.clone(), context.own_account().clone());
     let parts = failover::Parts {
-        fleet,
+        fleet: context.fleet.clone(),
         published: context.published.clone(),
         control,
         requests,
         journal: failover::open_journal(&config.failover.state_file),
-        settings: failover::Settings::new(config, &account),
+        settings: failover::Settings::new(&config, &account),
     };
-    let config = config.clone();
     runtime.spawn(async move { failover::run(&config, &account, parts).await });
     Ok(runtime)
 }
@@ -148,7 +167,8 @@ fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
         .context("starting the data threads")
 }
 
-async fn serve_clients(context: Arc<Context>) -> anyhow::Result<()> {
+/// Serves until a signal or an operator asks it to stop.
+async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = &context.config.listen;
     let listeners: Vec<Listener> = listen
         .addresses
@@ -156,26 +176,51 @@ async fn serve_clients(context: Arc<Context>) -> anyhow::Result<()> {
         .map(|address| Listener::bind(address, listen.backlog))
         .collect::<anyhow::Result<_>>()?;
     wait_for_first_table(&context).await;
-    let (stop, sessions, accepting) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+    let (sessions, accepting) = (TaskTracker::new(), TaskTracker::new());
     for listener in listeners {
         tracing::info!(address = listener.address(), version = context.version(), "listening for clients");
         accepting.spawn(listener.run(context.clone(), sessions.clone(), stop.clone()));
     }
     let fleet = context.fleet.clone();
     let tidying = tokio::spawn(async move { fleet.keep_tidy().await });
-    stop_signal().await?;
-    tracing::info!(
-        sessions = context.sessions.len(),
-        "stopping: no new clients, running sessions are closed"
-    );
+    tokio::select! {
+        signalled = stop_signal() => signalled?,
+        () = stop.cancelled() => {}
+    }
     stop.cancel();
     tidying.abort();
     accepting.close();
     accepting.wait().await;
-    context.sessions.close_all();
-    sessions.close();
-    let _ = tokio::time::timeout(Duration::from_secs(5), sessions.wait()).await;
+    drain(&context, &sessions).await;
     Ok(())
+}
+
+/// Lets running statements and open transactions end, for a bounded time, and closes all other sessions at once; then
+/// the rest. A second signal ends the waiting.
+async fn drain(context: &Context, sessions: &TaskTracker) {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    sessions.close();
+    let at_most = context.drain_timeout();
+    tracing::info!(
+        sessions = context.sessions.len(),
+        ?at_most,
+        "stopping: no new clients; running statements and open transactions may end"
+    );
+    let ended = async {
+        loop {
+            context.sessions.close_idle();
+            if tokio::time::timeout(LOOK_EVERY, sessions.wait()).await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(at_most, ended) => if ended.is_ok() { return },
+        _ = stop_signal() => {}
+    }
+    tracing::warn!(sessions = context.sessions.len(), "stopping: the sessions that are left are closed");
+    context.sessions.close_all();
+    let _ = tokio::time::timeout(Duration::from_secs(5), sessions.wait()).await;
 }
 
 /// Clients are greeted with the servers' version: it is worth a moment's wait.
@@ -211,12 +256,18 @@ fn raise_file_limit() {
     }
 }
 
-fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).context("[log] level")?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Json => subscriber.json().init(),
-        LogFormat::Human => subscriber.with_target(false).init(),
-    }
-    Ok(())
+/// Answers what changes the level later.
+fn log_to_stderr(config: &Config) -> anyhow::Result<SetLogLevel> {
+    let filter = |level: &str| EnvFilter::try_new(level);
+    let (filtering, handle) = reload::Layer::new(filter(&config.log.level).context("[log] level")?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log.format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Human => lines.with_target(false).boxed(),
+    };
+    tracing_subscriber::registry().with(filtering).with(lines).init();
+    Ok(Box::new(move |level| {
+        let filter = filter(level).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }

@@ -173,22 +173,25 @@ pub fn put_result_set(
             }
         });
     }
-    packet::put_with(out, sequence, |out| {
-        if dialect.deprecate_eof {
-            let end = Ok {
-                header: marker::EOF,
-                affected_rows: 0,
-                last_insert_id: 0,
-                status,
-                warnings: 0,
-                info: b"",
-                state: b"",
-            };
-            end.put(out, false);
-        } else {
-            put_eof(out, 0, status);
-        }
-    })
+    packet::put_with(out, sequence, |out| put_rows_end(out, status, dialect))
+}
+
+/// Appends the payload that ends the rows of a result set.
+pub fn put_rows_end(out: &mut Vec<u8>, status: u16, dialect: Dialect) {
+    if dialect.deprecate_eof {
+        let end = Ok {
+            header: marker::EOF,
+            affected_rows: 0,
+            last_insert_id: 0,
+            status,
+            warnings: 0,
+            info: b"",
+            state: b"",
+        };
+        end.put(out, false);
+    } else {
+        put_eof(out, 0, status);
+    }
 }
 
 /// Appends a column definition (`Protocol::ColumnDefinition41`) for a utf8mb4 VARCHAR.

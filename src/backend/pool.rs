@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -81,6 +84,15 @@ pub struct Pool {
     handles: Mutex<Vec<Weak<socket2::Socket>>>,
     /// Woken when a session has to wait: connections that are only kept at hand should be given back.
     pressure: Notify,
+    totals: Totals,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    opened: AtomicU64,
+    waits: AtomicU64,
+    waited_us: AtomicU64,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +152,7 @@ impl Slot {
         if let Some(handle) = &connection.handle {
             self.server.pool.handles.lock().push(Arc::downgrade(handle));
         }
+        self.server.pool.totals.opened.fetch_add(1, Relaxed);
         Lease(Held { connection: Box::new(connection), slot: self })
     }
 
@@ -171,18 +184,39 @@ pub struct Usage {
     pub idle: usize,
     /// Sessions waiting for one.
     pub waiting: usize,
+    /// Connections opened so far, for sessions and logins.
+    pub opened: u64,
+    /// Sessions that have had to wait for one so far.
+    pub waits: u64,
+    /// For how long they waited together.
+    pub waited: Duration,
+    /// Those of them that got none.
+    pub refused: u64,
+    /// The most connections.
+    pub limit: usize,
 }
 
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, inner: Mutex::default(), handles: Mutex::default(), pressure: Notify::new() }
+        Self {
+            limits,
+            inner: Mutex::default(),
+            handles: Mutex::default(),
+            pressure: Notify::new(),
+            totals: Totals::default(),
+        }
     }
 
     /// How many connections there are.
     pub fn usage(&self) -> Usage {
+        let totals = &self.totals;
+        let (opened, waits) = (totals.opened.load(Relaxed), totals.waits.load(Relaxed));
+        let waited = Duration::from_micros(totals.waited_us.load(Relaxed));
+        let (refused, limit) = (totals.refused.load(Relaxed), self.limits.per_server);
         let inner = self.inner.lock();
-        Usage { open: inner.open, idle: inner.idle_count, waiting: inner.waiters.len() }
+        let waiting = inner.waiters.len();
+        Usage { open: inner.open, idle: inner.idle_count, waiting, opened, waits, waited, refused, limit }
     }
 
     /// Waits until some session has to wait for a connection of this pool.
@@ -199,6 +233,7 @@ impl Pool {
     pub async fn acquire(server: &Arc<Server>, key: Key, wanted: &Arc<State>) -> Result<Acquired, PoolError> {
         let pool = &server.pool;
         let deadline = Instant::now() + pool.limits.wait_timeout;
+        let mut timed = None;
         loop {
             let waiting = {
                 let mut inner = pool.inner.lock();
@@ -207,6 +242,7 @@ impl Pool {
                     return Ok(found.into_acquired(server, key));
                 }
                 if inner.waiters.len() >= pool.limits.waiting {
+                    pool.totals.refused.fetch_add(1, Relaxed);
                     return Err(PoolError::TooManyWaiting);
                 }
                 let (grant, waiting) = oneshot::channel();
@@ -214,12 +250,16 @@ impl Pool {
                 waiting
             };
             pool.pressure.notify_waiters();
+            timed.get_or_insert_with(|| TimedWait::begin(&pool.totals));
             let mut waiting = Waiting { pool, key: key.clone(), granted: waiting };
             match tokio::time::timeout_at(deadline, &mut waiting.granted).await {
                 Ok(Ok(grant)) if grant.fits(wanted) => return Ok(grant.into_acquired(server, key)),
                 Ok(Ok(Grant::Connection(connection))) => drop(Self::lend(server, &key, connection)),
                 Ok(_) => {}
-                Err(_) => return Err(pool.limit_reached(&key)),
+                Err(_) => {
+                    pool.totals.refused.fetch_add(1, Relaxed);
+                    return Err(pool.limit_reached(&key));
+                }
             }
         }
     }
@@ -233,6 +273,7 @@ impl Pool {
             if let Some(handle) = &connection.handle {
                 server.pool.handles.lock().push(Arc::downgrade(handle));
             }
+            server.pool.totals.opened.fetch_add(1, Relaxed);
             server.pool.put_back(&key, Box::new(connection));
         }
     }
@@ -347,6 +388,25 @@ impl Pool {
             }
         }
         inner.grant_places(&self.limits);
+    }
+}
+
+/// Counts a wait, and its time when it ends.
+struct TimedWait<'a> {
+    totals: &'a Totals,
+    began: Instant,
+}
+
+impl<'a> TimedWait<'a> {
+    fn begin(totals: &'a Totals) -> Self {
+        totals.waits.fetch_add(1, Relaxed);
+        Self { totals, began: Instant::now() }
+    }
+}
+
+impl Drop for TimedWait<'_> {
+    fn drop(&mut self) {
+        self.totals.waited_us.fetch_add(self.began.elapsed().as_micros() as u64, Relaxed);
     }
 }
 

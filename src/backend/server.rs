@@ -41,6 +41,8 @@ pub struct Server {
     pub address: ServerAddress,
     /// Its share of reads, against the others' weights.
     pub weight: u32,
+    /// Where it stands, as the config says.
+    pub zone: Option<String>,
     /// Its connections.
     pub pool: Pool,
     pub(super) tls: Tls,
@@ -91,6 +93,7 @@ impl Server {
             name: config.name.clone(),
             address: config.address.clone(),
             weight: config.weight,
+            zone: config.zone.clone(),
             pool,
             tls,
             connect_timeout,

@@ -2,7 +2,7 @@
 
 use super::options::KnownOption;
 use super::{
-    Account, Auth, Cache, ClientTls, Failover, Limits, Listen, Log, Monitor, Pool, Routing, Server,
+    Account, Admin, Auth, Cache, ClientTls, Failover, Limits, Listen, Log, Monitor, Pool, Routing, Server,
     ServerTls, Threads, User,
 };
 
@@ -22,6 +22,7 @@ pub fn options() -> Vec<KnownOption> {
         ("limits", Limits::options()),
         ("monitor", Monitor::options()),
         ("failover", Failover::options()),
+        ("admin", Admin::options()),
         ("log", Log::options()),
         ("threads", Threads::options()),
     ];

@@ -18,6 +18,8 @@ pub struct Listen {
     pub login_timeout: Duration,
     /// How many connections may wait for dauphin to accept them (listen(2)).
     pub backlog: u32,
+    /// How long open transactions may go on when dauphin stops.
+    pub drain_timeout: Duration,
 }
 
 options! {
@@ -31,14 +33,16 @@ options! {
         login_timeout: Duration = duration("100ms", "10m").or("10s");
         /// How many connections the system keeps waiting for dauphin to accept them.
         backlog: u32 = count(1, 65_535).or(1_024);
+        /// How long running statements and open transactions may go on when dauphin stops.
+        drain_timeout: Duration = duration("0s", "1h").or("10s");
     }
 }
 
 impl Listen {
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
-        let ListenOptions { address, max_connections, login_timeout, backlog } =
+        let ListenOptions { address, max_connections, login_timeout, backlog, drain_timeout } =
             ListenOptions::read(section)?;
-        Some(Self { addresses: address, max_connections, login_timeout, backlog })
+        Some(Self { addresses: address, max_connections, login_timeout, backlog, drain_timeout })
     }
 
     pub(super) fn options() -> Vec<KnownOption> {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::admin::report_open_door;
 use super::file::{Environment, FileConfig};
 use super::secret::world_readable;
 use super::{
-    Account, Auth, Cache, ClientTls, Config, ConfigErrors, Failover, Limits, Listen, Log, Mistake, Monitor,
-    Pool, Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
+    Account, Admin, Auth, Cache, ClientTls, ClientTlsMode, Config, ConfigErrors, Failover, Limits, Listen,
+    Log, Mistake, Monitor, Pool, Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
 };
 
 impl Config {
@@ -42,8 +43,11 @@ impl Config {
         let limits = Limits::read(&file.section("limits"));
         let monitor = Monitor::read(&file.section("monitor"));
         let failover = Failover::read(&file.section("failover"));
+        let admin = Admin::read(&file.section("admin"));
         let log = Log::read(&file.section("log"));
         let threads = Threads::read(&file.section("threads"));
+        let tls_disabled = client_tls.as_ref().is_some_and(|tls| tls.mode == ClientTlsMode::Disabled);
+        report_open_door(file, admin.as_ref(), tls_disabled);
         report_nobody_may_log_in(file, auth.as_ref(), users.as_deref());
         warn_of_bare_password(file);
         Some(Self {
@@ -59,6 +63,7 @@ impl Config {
             limits: limits?,
             monitor: monitor?,
             failover: failover?,
+            admin: admin?,
             log: log?,
             threads: threads?,
             noticed: Vec::new(),

@@ -5,12 +5,14 @@
 
 mod account;
 mod address;
+mod admin;
 mod auth;
 mod cache;
 mod catalogue;
 mod client_tls;
 mod failover;
 mod file;
+mod given;
 mod kind;
 mod limits;
 mod listen;
@@ -25,7 +27,7 @@ mod secret;
 mod section;
 mod server;
 mod server_tls;
-mod suggest;
+pub(crate) mod suggest;
 mod syntax;
 mod threads;
 mod tls;
@@ -41,11 +43,13 @@ use std::path::Path;
 
 pub use account::Account;
 pub use address::{AddressError, ListenAddress, ServerAddress};
+pub use admin::Admin;
 pub use auth::{Auth, DefaultPlugin, ReadAccounts};
 pub use cache::Cache;
 pub use catalogue::options;
 pub use client_tls::{Certificate, ClientTls, ClientTlsMode};
 pub use failover::{Failover, FailoverMode};
+pub use given::{ConfigFile, Difference, Given};
 pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
@@ -88,6 +92,8 @@ pub struct Config {
     pub monitor: Monitor,
     /// When a replica is promoted, and within which limits.
     pub failover: Failover,
+    /// Where operators see and steer dauphin.
+    pub admin: Admin,
     /// What dauphin writes about itself.
     pub log: Log,
     /// How many threads carry the clients' traffic.
@@ -126,6 +132,7 @@ impl Config {
             account = {{ user = "dauphin", password = "dauphin" }}
             listen.address = "127.0.0.1:0"
             tls.client.mode = "disabled"
+            admin = {{ address = "127.0.0.1:0", http_address = "127.0.0.1:0" }}
             "#
         );
         Self::from_text(&text).unwrap_or_else(|errors| panic!("{errors}"))

@@ -18,7 +18,7 @@ const MAX_SECRET: usize = 4096;
 
 /// A password; `Debug` and `Display` show `***`.
 ///
-/// It has no `==`: compare what a password proves, in constant time, not the password.
+/// It has no `==`: compare what a password proves, or with [`Secret::same`], in constant time.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
@@ -31,6 +31,14 @@ impl Secret {
     /// The bytes themselves: not for logs, errors or metrics.
     pub fn reveal(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether both are the same secret, or none. Its duration tells no more than their lengths.
+    pub fn same(a: Option<&Self>, b: Option<&Self>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => aws_lc_rs::constant_time::verify_slices_are_equal(&a.0, &b.0).is_ok(),
+            (a, b) => a.is_none() && b.is_none(),
+        }
     }
 
     /// Whether this is the empty password.
@@ -48,6 +56,29 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// A secret that may be left out; else it is given in exactly one of the three ways.
+pub(super) struct OptionalSecret;
+
+impl Setting for OptionalSecret {
+    type Value = Option<Secret>;
+
+    fn find(&self, section: &Section<'_>, name: &str) -> Option<Option<Secret>> {
+        let ways = [name, &format!("{name}_file"), &format!("{name}_env")];
+        if ways.iter().all(|way| section.get(way).is_none()) {
+            return Some(None);
+        }
+        SecretSetting.find(section, name).map(Some)
+    }
+
+    fn describe(&self, name: &str, doc: &str) -> Vec<KnownOption> {
+        let mut known = SecretSetting.describe(name, doc);
+        for option in &mut known {
+            option.range = option.range.replace("exactly", "at most");
+        }
+        known
     }
 }
 

@@ -83,6 +83,99 @@ impl Reason {
     }
 }
 
+/// The words for what may pin a session, as far as they are counted one by one.
+const PINNED: [&str; 14] = [
+    "locks",
+    "xa_transaction",
+    "next_transaction",
+    "role",
+    "session_variable",
+    "unknown_state",
+    "temporary_table",
+    "named_lock",
+    "handler",
+    "text_prepared",
+    "user_variable",
+    "cursor",
+    "long_data",
+    "pinned",
+];
+
+impl Reason {
+    /// Those that are not the text's and no pin.
+    const OWN: [Self; 13] = [
+        Self::InTransaction,
+        Self::FollowUp,
+        Self::LastInsertId,
+        Self::Hint,
+        Self::AccessMode,
+        Self::RefusedByReplica,
+        Self::AutocommitOff,
+        Self::Serializable,
+        Self::ReadOnlyTransaction,
+        Self::NoReplica,
+        Self::Stale,
+        Self::ReplicaFailed,
+        Self::TooLong,
+    ];
+
+    /// One more than the highest [`Self::index`].
+    pub const COUNT: usize = Self::OWN.len() + Text::ALL.len() + PINNED.len();
+
+    /// A small number, for counters. Two reasons of one word may have different ones.
+    pub fn index(self) -> usize {
+        match self {
+            Self::InTransaction => 0,
+            Self::FollowUp => 1,
+            Self::LastInsertId => 2,
+            Self::Hint => 3,
+            Self::AccessMode => 4,
+            Self::RefusedByReplica => 5,
+            Self::AutocommitOff => 6,
+            Self::Serializable => 7,
+            Self::ReadOnlyTransaction => 8,
+            Self::NoReplica => 9,
+            Self::Stale => 10,
+            Self::ReplicaFailed => 11,
+            Self::TooLong => 12,
+            Self::Text(text) => Self::OWN.len() + text as usize,
+            Self::Pinned("follow_up") => 1,
+            Self::Pinned("last_insert_id") => 2,
+            Self::Pinned(word) => {
+                let at = PINNED.iter().position(|known| *known == word).unwrap_or(PINNED.len() - 1);
+                Self::OWN.len() + Text::ALL.len() + at
+            }
+        }
+    }
+
+    /// The word of the reason that has this index.
+    pub fn label_at(index: usize) -> &'static str {
+        let own = Self::OWN.get(index).map(|reason| reason.label());
+        let text = || Text::ALL.get(index.checked_sub(Self::OWN.len())?).map(|text| text.label());
+        let pinned = || PINNED.get(index.checked_sub(Self::OWN.len() + Text::ALL.len())?).copied();
+        own.or_else(text).or_else(pinned).unwrap_or("unknown")
+    }
+}
+
+/// As what a server runs a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// As the primary.
+    Primary,
+    /// As a replica.
+    Replica,
+}
+
+impl Role {
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+        }
+    }
+}
+
 /// Target and reason.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -497,6 +590,20 @@ mod tests {
         let statement = classify(text.as_bytes(), &Syntax::default());
         let decision = decide(&statement, situation, &RoutingTable::unknown(), &Published::default());
         assert_eq!((format!("{:?}", decision.target).as_str(), decision.reason), (target, reason), "{text}");
+    }
+
+    #[test]
+    fn a_reason_is_found_again_by_its_index() {
+        let texts = Text::ALL.iter().map(|text| Reason::Text(*text));
+        let pins = PINNED.iter().map(|word| Reason::Pinned(word));
+        let mut seen = std::collections::HashSet::new();
+        for reason in Reason::OWN.into_iter().chain(texts).chain(pins) {
+            assert_eq!(Reason::label_at(reason.index()), reason.label());
+            assert!(reason.index() < Reason::COUNT && seen.insert(reason.index()), "{reason:?}");
+        }
+        assert_eq!(seen.len(), Reason::COUNT);
+        assert_eq!(Reason::label_at(Reason::Pinned("something new").index()), "pinned");
+        assert_eq!(Reason::label_at(Reason::COUNT), "unknown");
     }
 
     #[test]

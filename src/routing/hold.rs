@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,10 +14,10 @@ use super::table::{Primary, Published, Term};
 #[derive(Debug)]
 pub struct Hold {
     waiting: AtomicUsize,
-    /// How many may wait at once.
-    pub most: usize,
-    /// How long each of them waits.
-    pub timeout: Duration,
+    most: AtomicUsize,
+    timeout_ms: AtomicU64,
+    held: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Why a statement did not get a primary.
@@ -54,7 +54,26 @@ impl Drop for Place<'_> {
 impl Hold {
     /// Room for `most` statements, `timeout` each.
     pub fn new(most: usize, timeout: Duration) -> Self {
-        Self { waiting: AtomicUsize::new(0), most, timeout }
+        let hold = Self {
+            waiting: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            timeout_ms: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        };
+        hold.limit(most, timeout);
+        hold
+    }
+
+    /// From now on at most so many statements wait, for so long each; those that wait already are not concerned.
+    pub fn limit(&self, most: usize, timeout: Duration) {
+        self.most.store(most, Ordering::Relaxed);
+        self.timeout_ms.store(timeout.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How many statements have had to wait, and how many of them in vain.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.held.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 
     /// How many statements wait now.
@@ -70,9 +89,15 @@ impl Hold {
         if let Some(term) = usable(published) {
             return Ok(term);
         }
+        let (most, timeout) = (
+            self.most.load(Ordering::Relaxed),
+            Duration::from_millis(self.timeout_ms.load(Ordering::Relaxed)),
+        );
+        self.held.fetch_add(1, Ordering::Relaxed);
         let _place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most {
-            return Err(NoPrimary::Full { most: self.most, cause: cause(published) });
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            return Err(NoPrimary::Full { most, cause: cause(published) });
         }
         let mut changes = published.changes();
         let arrival = async {
@@ -85,9 +110,10 @@ impl Hold {
                 }
             }
         };
-        tokio::time::timeout(self.timeout, arrival)
-            .await
-            .map_err(|_| NoPrimary::Timeout { waited: self.timeout, cause: cause(published) })
+        tokio::time::timeout(timeout, arrival).await.map_err(|_| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            NoPrimary::Timeout { waited: timeout, cause: cause(published) }
+        })
     }
 }
 

@@ -65,6 +65,21 @@ pub enum PinReason {
 }
 
 impl PinReason {
+    /// Every reason, in the order of its declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Locks,
+        Self::Xa,
+        Self::NextTransaction,
+        Self::Role,
+        Self::Variable,
+        Self::UnknownState,
+        Self::TemporaryTable,
+        Self::NamedLock,
+        Self::Handler,
+        Self::TextPrepared,
+        Self::UserVariable,
+    ];
+
     /// A short name for logs, metrics and people.
     pub const fn label(self) -> &'static str {
         match self {

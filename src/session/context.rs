@@ -4,8 +4,9 @@ use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use dauphin_proto::{auth, connect::NONCE};
@@ -30,6 +31,7 @@ use crate::{
     },
     config::{Config, DefaultPlugin},
     error::{Answer, ClientError},
+    metrics::Metrics,
     net::tls::PasswordKey,
     routing::{Published, hold::Hold},
     sql::ClassificationCache,
@@ -57,8 +59,11 @@ pub struct Context {
     /// What sessions have written, for reads that must see other sessions' writes.
     pub writes: SharedWrites,
     pub(super) terms: Terms,
+    /// What is counted.
+    pub metrics: Metrics,
     /// All sessions, by the id that their clients know.
     pub sessions: Registry,
+    drain_timeout_ms: AtomicU64,
     own_account: Arc<Account>,
     password_key: OnceCell<Arc<PasswordKey>>,
     hashes_readable: AtomicBool,
@@ -89,7 +94,9 @@ impl Context {
             misrouted: Misrouted::new(config.routing.digest_memory),
             writes: SharedWrites::new(config.cache.causal_tokens),
             terms: Terms::default(),
-            sessions: Registry::default(),
+            metrics: Metrics::new(config.servers.len(), config.threads.data_threads(), config.admin.digests),
+            sessions: Registry::new(config.listen.max_connections),
+            drain_timeout_ms: AtomicU64::new(config.listen.drain_timeout.as_millis() as u64),
             own_account: Arc::new(Account::with_password(own.user.as_bytes(), own.password.reveal())),
             password_key: OnceCell::new(),
             hashes_readable: AtomicBool::new(true),
@@ -102,6 +109,16 @@ impl Context {
     /// dauphin's own account on the servers.
     pub fn own_account(&self) -> &Arc<Account> {
         &self.own_account
+    }
+
+    /// How long running statements and open transactions may go on when dauphin stops.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms.load(Ordering::Relaxed))
+    }
+
+    /// It is another one from now on.
+    pub fn set_drain_timeout(&self, timeout: Duration) {
+        self.drain_timeout_ms.store(timeout.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The version that clients are told: the lowest of the servers.
@@ -272,9 +289,30 @@ impl Context {
     }
 
     async fn ask(&self, server: &Arc<Server>, query: &str) -> Result<Vec<Row>, Asked> {
+        self.ask_server(server, &self.own_account, Profile::own(), query).await
+    }
+
+    /// Asks a server on a connection of the account's, the primary first; `None` if none answers with rows.
+    pub async fn ask_as(&self, account: &Arc<Account>, profile: Profile, query: &str) -> Option<Vec<Row>> {
+        for server in self.servers_in_rotation() {
+            match self.ask_server(&server, account, profile, query).await {
+                Ok(rows) => return Some(rows),
+                Err(Asked::NotAllowed) => return None,
+                Err(Asked::NoAnswer) => {}
+            }
+        }
+        None
+    }
+
+    async fn ask_server(
+        &self,
+        server: &Arc<Server>,
+        account: &Arc<Account>,
+        profile: Profile,
+        query: &str,
+    ) -> Result<Vec<Row>, Asked> {
         let fresh = Arc::default();
-        let lease =
-            server.lease(&self.own_account, Profile::own(), &fresh).await.map_err(|_| Asked::NoAnswer)?;
+        let lease = server.lease(account, profile, &fresh).await.map_err(|_| Asked::NoAnswer)?;
         let mut bytes = Vec::new();
         dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
         let mut exchange = lease.send(&bytes).await.map_err(|_| Asked::NoAnswer)?;

@@ -11,6 +11,7 @@ use dauphin_proto::{
     packet::HEADER,
     reply::status,
 };
+use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::{client::Client, context::Context};
@@ -50,7 +51,7 @@ impl From<io::Error> for LoginError {
 }
 
 /// The longest packet of a login, in bytes: names, an answer, and 64 KiB of connection attributes.
-const LOGIN_LIMIT: usize = 72 << 10;
+pub(crate) const LOGIN_LIMIT: usize = 72 << 10;
 
 /// Greets a client and logs it in; the OK packet is left to the caller.
 ///
@@ -65,7 +66,7 @@ pub async fn log_in(
         Ok(nonce) => nonce,
         Err(error) => return Err((client, error.into())),
     };
-    let (mut client, login, sequence) = read_login(client, context).await?;
+    let (mut client, login, sequence) = read_login(client, context.acceptor.as_ref()).await?;
     match answer_login(&mut client, context, login, nonce, sequence).await {
         Ok(logged_in) => Ok((client, logged_in)),
         Err(error) => Err((client, error)),
@@ -94,16 +95,20 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
 /// utf8mb4_general_ci: the greeting's collation informs only; the client's own counts.
 const DEFAULT_COLLATION: u8 = 45;
 
-async fn read_login(
+/// Reads what a client answers to its greeting, under TLS if it wants that and there is an acceptor.
+///
+/// # Errors
+/// See [`LoginError`].
+pub(crate) async fn read_login(
     mut client: Client,
-    context: &Context,
+    acceptor: Option<&TlsAcceptor>,
 ) -> Result<(Client, Login, u8), (Client, LoginError)> {
     let (mut payload, mut sequence) = match client.first_packet(LOGIN_LIMIT).await {
         Ok(packet) => packet,
         Err(error) => return Err((client, error.into())),
     };
     if payload.len() == SSL_REQUEST
-        && let Some(acceptor) = context.acceptor.as_ref().filter(|_| !client.stream.is_private())
+        && let Some(acceptor) = acceptor.filter(|_| !client.stream.is_private())
     {
         let Client { stream, max_command, .. } = client;
         let stream = match stream.accept_tls(acceptor).await {

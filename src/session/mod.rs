@@ -12,7 +12,7 @@ mod freshness;
 mod kill;
 mod learn;
 mod lingering;
-mod login;
+pub(crate) mod login;
 mod own;
 mod prepared;
 pub mod registry;
@@ -23,7 +23,11 @@ mod settle;
 mod statements;
 pub mod writes;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use dauphin_proto::{
     command::Command,
@@ -31,6 +35,8 @@ use dauphin_proto::{
     packet,
     reply::{self, status},
 };
+
+use tokio::time::Instant;
 
 pub use client::Client;
 pub use context::Context;
@@ -118,6 +124,7 @@ pub async fn serve(context: Arc<Context>, client: Client) {
     let (client, logged_in) = match login {
         Ok(Ok(logged_in)) => logged_in,
         Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {
+            context.metrics.logins_failed.fetch_add(1, Relaxed);
             tracing::info!(session = id, client = %client.host, ?answer, "login refused");
             let _ = client.error(answer, sequence).await;
             return;
@@ -127,6 +134,7 @@ pub async fn serve(context: Arc<Context>, client: Client) {
             return;
         }
         Err(_) => {
+            context.metrics.logins_failed.fetch_add(1, Relaxed);
             tracing::info!(session = id, "login not completed within [listen] login_timeout");
             return;
         }
@@ -138,7 +146,7 @@ pub async fn serve(context: Arc<Context>, client: Client) {
 
 impl Session {
     fn new(context: Arc<Context>, client: Client, logged_in: LoggedIn, id: u32) -> Self {
-        let registered = Registry::enter(&context, id, logged_in.account.clone());
+        let registered = Registry::enter(&context, id, logged_in.account.clone(), client.host.clone());
         let mut session = Self {
             context,
             client,
@@ -168,6 +176,7 @@ impl Session {
     }
 
     fn enter(&mut self, schema: Option<Vec<u8>>) {
+        self.registered.entry.set_schema(schema.as_deref());
         if schema.is_some() {
             State::change(&mut self.state, |state| state.schema = schema.map(Into::into));
         }
@@ -220,7 +229,28 @@ impl Session {
         }
     }
 
-    async fn command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
+    /// Runs a command, and notes for others that it runs, how long it took and what it leaves.
+    async fn command(&mut self, packet: Packet) -> Result<Next, SessionError> {
+        let began = Instant::now();
+        if !self.registered.entry.begins_command(began) {
+            return Ok(Next::Quit);
+        }
+        let next = self.run_command(packet).await?;
+        let now = Instant::now();
+        if let Some((server, role)) = self.route.sent_to.take() {
+            self.context.metrics.answered(server, role, now - began);
+        }
+        let (in_transaction, pin) = match &self.binding {
+            Binding::Free => (false, None),
+            Binding::Transaction(_) => (true, self.pins.any()),
+            Binding::Pinned(_) => (false, self.pins.any()),
+        };
+        let bound = self.binding.lease().map(|lease| lease.server().id);
+        self.registered.entry.ends_command(now, in_transaction, bound, pin);
+        Ok(next)
+    }
+
+    async fn run_command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
         let command = match Command::parse(packet.payload()) {
             Ok(command) => command,
             Err(error) => {
@@ -278,22 +308,7 @@ impl Session {
         State::change(&mut self.state, |state| state.multi_statements = Some(option == 0));
         let (now, dialect) = (self.status, self.client.dialect());
         let mut out = Vec::new();
-        packet::put_with(&mut out, 1, |out| {
-            if dialect.deprecate_eof {
-                let ok = reply::Ok {
-                    header: reply::marker::EOF,
-                    affected_rows: 0,
-                    last_insert_id: 0,
-                    status: now,
-                    warnings: 0,
-                    info: b"",
-                    state: b"",
-                };
-                ok.put(out, false);
-            } else {
-                reply::put_eof(out, 0, now);
-            }
-        });
+        packet::put_with(&mut out, 1, |out| reply::put_rows_end(out, now, dialect));
         self.client.send(&out).await
     }
 

@@ -4,21 +4,29 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Account, ServerId};
+use super::binding::PinReason;
+use crate::{
+    backend::{Account, ServerId},
+    metrics::Place,
+};
 
 /// The sessions there are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<HashMap<u32, Arc<Entry>>>,
     next: AtomicU32,
     clients: AtomicUsize,
+    /// The most clients at a time; `usize::MAX` until it is set.
+    most: AtomicUsize,
 }
 
 /// What others may know of a session.
@@ -28,9 +36,91 @@ pub struct Entry {
     pub id: u32,
     /// Ends the session when cancelled.
     pub killed: CancellationToken,
+    /// Where the client comes from.
+    pub host: String,
     account: Mutex<Option<Arc<Account>>>,
+    schema: Mutex<Option<Box<[u8]>>>,
+    born: Instant,
+    /// What the session does, in the highest byte, and since when, in microseconds since `born`.
+    activity: AtomicU64,
+    /// The server it is bound to, plus one; 0 for none.
+    bound: AtomicU32,
+    /// Why it is pinned: the reason's place in [`PinReason::ALL`] plus one; 0 for not at all.
+    pin: AtomicU8,
+    /// The last statement's [`Place`].
+    last: AtomicU32,
     /// A server's id plus one and a connection's id there, in one word; 0 for none.
     running: AtomicU64,
+}
+
+/// What a session does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Activity {
+    /// It waits for its client; nothing is open.
+    Idle,
+    /// It waits for its client, and a transaction is open.
+    InTransaction,
+    /// A command runs.
+    Running,
+    /// A statement waits for a primary.
+    WaitingForPrimary,
+    /// A statement waits for a connection to its server.
+    WaitingForConnection,
+    /// It ends, since dauphin stops.
+    Closing,
+}
+
+impl Activity {
+    /// Every one, in the order of its declaration.
+    pub const ALL: [Self; 6] = [
+        Self::Idle,
+        Self::InTransaction,
+        Self::Running,
+        Self::WaitingForPrimary,
+        Self::WaitingForConnection,
+        Self::Closing,
+    ];
+
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::InTransaction => "in_transaction",
+            Self::Running => "running",
+            Self::WaitingForPrimary => "waiting_for_primary",
+            Self::WaitingForConnection => "waiting_for_connection",
+            Self::Closing => "closing",
+        }
+    }
+
+    /// The kind and the time in one word.
+    fn word(self, micros: u64) -> u64 {
+        (self as u64) << 56 | micros
+    }
+
+    fn of_word(word: u64) -> (Self, u64) {
+        (Self::ALL[(word >> 56) as usize % Self::ALL.len()], word & ((1 << 56) - 1))
+    }
+}
+
+/// What operators see of a session.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What it does.
+    pub activity: Activity,
+    /// For how long.
+    pub lasting: Duration,
+    /// How long ago it began.
+    pub age: Duration,
+    /// Its default schema.
+    pub schema: Option<Box<[u8]>>,
+    /// Why it is pinned to a connection.
+    pub pinned: Option<&'static str>,
+    /// The server that it has a connection of.
+    pub bound: Option<ServerId>,
+    /// Where its last statement went, and why.
+    pub last: Option<Place>,
 }
 
 /// A statement on a server.
@@ -67,10 +157,46 @@ impl Drop for Registered {
 }
 
 impl Registry {
-    /// Counts a client in, unless there are `most` already.
-    pub fn admit(context: &Arc<super::Context>, most: usize) -> Option<Admitted> {
+    /// None yet, and at most `most` clients at a time.
+    pub fn new(most: usize) -> Self {
+        Self {
+            sessions: Mutex::default(),
+            next: AtomicU32::new(0),
+            clients: AtomicUsize::new(0),
+            most: AtomicUsize::new(most),
+        }
+    }
+
+    /// Counts a client in, unless there are as many as may be.
+    pub fn admit(context: &Arc<super::Context>) -> Option<Admitted> {
+        let most = context.sessions.most.load(Ordering::Relaxed);
         let admitted = Admitted(context.clone());
-        (context.sessions.clients.fetch_add(1, Ordering::Relaxed) < most).then_some(admitted)
+        let counts = [&context.metrics.clients_refused, &context.metrics.clients_accepted];
+        let has_room = context.sessions.clients.fetch_add(1, Ordering::Relaxed) < most;
+        counts[usize::from(has_room)].fetch_add(1, Ordering::Relaxed);
+        has_room.then_some(admitted)
+    }
+
+    /// How many clients there are, those that log in among them.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// From now on at most so many clients are let in; those that are there stay.
+    pub fn limit(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// Every session, by id.
+    pub fn all(&self) -> Vec<Arc<Entry>> {
+        let mut entries: Vec<_> = self.sessions.lock().values().cloned().collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    /// Ends the sessions that do nothing and have no transaction open. None of them has a command cut short.
+    pub fn close_idle(&self) {
+        self.all().iter().for_each(|entry| entry.close_if_idle());
     }
 
     /// A new id, not used by any session.
@@ -84,11 +210,18 @@ impl Registry {
     }
 
     /// Enters a session that has logged in.
-    pub fn enter(context: &Arc<super::Context>, id: u32, account: Arc<Account>) -> Registered {
+    pub fn enter(context: &Arc<super::Context>, id: u32, account: Arc<Account>, host: String) -> Registered {
         let entry = Arc::new(Entry {
             id,
             killed: CancellationToken::new(),
+            host,
             account: Mutex::new(Some(account)),
+            schema: Mutex::default(),
+            born: Instant::now(),
+            activity: AtomicU64::new(Activity::Idle.word(0)),
+            bound: AtomicU32::new(0),
+            pin: AtomicU8::new(0),
+            last: AtomicU32::new(0),
             running: AtomicU64::new(0),
         });
         context.sessions.sessions.lock().insert(id, entry.clone());
@@ -125,6 +258,78 @@ impl Entry {
     /// The session has logged in anew.
     pub fn set_account(&self, account: Arc<Account>) {
         *self.account.lock() = Some(account);
+    }
+
+    /// What operators see of it.
+    pub fn snapshot(&self) -> Snapshot {
+        let (activity, since_us) = Activity::of_word(self.activity.load(Ordering::Relaxed));
+        let age = self.born.elapsed();
+        let pin = usize::from(self.pin.load(Ordering::Relaxed)).checked_sub(1);
+        let bound = self.bound.load(Ordering::Relaxed).checked_sub(1);
+        Snapshot {
+            activity,
+            lasting: age.saturating_sub(Duration::from_micros(since_us)),
+            age,
+            schema: self.schema.lock().clone(),
+            pinned: pin.and_then(|at| PinReason::ALL.get(at)).map(|reason| reason.label()),
+            bound: bound.map(|at| ServerId(at as usize)),
+            last: Place::from_word(self.last.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The session's default schema is another one.
+    pub(super) fn set_schema(&self, schema: Option<&[u8]>) {
+        let mut shown = self.schema.lock();
+        if shown.as_deref() != schema {
+            *shown = schema.map(Into::into);
+        }
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        (now - self.born).as_micros() as u64
+    }
+
+    /// A command begins; `false` if the session was closed before it did.
+    pub(super) fn begins_command(&self, now: Instant) -> bool {
+        let before = self.activity.swap(Activity::Running.word(self.micros(now)), Ordering::Relaxed);
+        Activity::of_word(before).0 != Activity::Closing
+    }
+
+    /// The running command does something else: written by the session alone.
+    pub(super) fn does(&self, activity: Activity) {
+        let (_, since_us) = Activity::of_word(self.activity.load(Ordering::Relaxed));
+        self.activity.store(activity.word(since_us), Ordering::Relaxed);
+    }
+
+    /// A statement was sent somewhere.
+    pub(super) fn sent(&self, place: Place) {
+        self.last.store(place.word(), Ordering::Relaxed);
+    }
+
+    /// The command has ended, and this is what it leaves.
+    pub(super) fn ends_command(
+        &self,
+        now: Instant,
+        in_transaction: bool,
+        bound: Option<ServerId>,
+        pin: Option<PinReason>,
+    ) {
+        self.bound.store(bound.map_or(0, |server| server.0 as u32 + 1), Ordering::Relaxed);
+        self.pin.store(pin.map_or(0, |reason| reason as u8 + 1), Ordering::Relaxed);
+        let activity = if in_transaction { Activity::InTransaction } else { Activity::Idle };
+        self.activity.store(activity.word(self.micros(now)), Ordering::Relaxed);
+    }
+
+    fn close_if_idle(&self) {
+        let word = self.activity.load(Ordering::Relaxed);
+        let (activity, since_us) = Activity::of_word(word);
+        let closing = Activity::Closing.word(since_us);
+        // A command that begins meanwhile wins, or finds the session closed before anything was done of it.
+        if activity == Activity::Idle
+            && self.activity.compare_exchange(word, closing, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.killed.cancel();
+        }
     }
 
     /// Where its statement runs now.

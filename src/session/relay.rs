@@ -75,6 +75,8 @@ pub struct Outcome {
     pub prepared: Option<Prepared>,
     /// Rows sent.
     pub rows: u64,
+    /// Bytes sent to the client.
+    pub bytes: u64,
 }
 
 /// How forwarding ended.
@@ -251,6 +253,7 @@ impl Relay<'_> {
         copied: usize,
         at: usize,
     ) -> Result<(), RelayError> {
+        let bytes = self.rewritten.len() + at - copied;
         let sent = if self.rewritten.is_empty() {
             if at == 0 {
                 return Ok(());
@@ -263,6 +266,7 @@ impl Relay<'_> {
             sent
         };
         sent.map_err(RelayError::Client)?;
+        self.outcome.bytes += bytes as u64;
         self.delivered = true;
         exchange.advance(at);
         Ok(())

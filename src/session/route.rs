@@ -3,37 +3,22 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::{
-    backend::Server,
+    backend::{Server, ServerId},
     routing::decide::Reason,
     sql::{Change, Charset, Effect, Needs, Reason as Text, Statement},
 };
+
+pub use crate::routing::decide::Role;
 
 /// Where the last statement went.
 #[derive(Debug, Default)]
 pub struct Route {
     /// The server that ran it, and why it.
     pub last: Option<(Arc<Server>, Role, Reason)>,
+    /// Where the command that runs now was sent.
+    pub sent_to: Option<(ServerId, Role)>,
     /// The number of the packet that ends the login.
     pub login_sequence: u8,
-}
-
-/// As what a server ran a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// As the primary.
-    Primary,
-    /// As a replica.
-    Replica,
-}
-
-impl Role {
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Replica => "replica",
-        }
-    }
 }
 
 fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {

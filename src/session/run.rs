@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use dauphin_proto::{reply::status, response::Shape};
+use dauphin_proto::{command, reply::status, response::Shape};
 
 use super::{
     Session, SessionError,
@@ -11,6 +11,7 @@ use super::{
     client::Packet,
     learn,
     lingering::{InsertId, Lingering},
+    registry::Activity,
     relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SHUTTING_DOWN},
     route::{self, Role},
 };
@@ -19,11 +20,12 @@ use crate::{
         BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on,
     },
     error::{Answer, ClientError},
+    metrics::{DIGEST_TEXT, Metrics, Place, Retry},
     routing::{
         Term,
         decide::{Decision, Reason, Situation, Target, decide},
     },
-    sql::{Effect, Needs, Statement},
+    sql::{Effect, Needs, Statement, Syntax, normalise},
     topology::{Flavour, gtid::Written},
 };
 
@@ -79,17 +81,27 @@ impl Attempts {
     ///
     /// # Errors
     /// There have been enough.
-    pub fn learn(&mut self, again: Again) -> Result<(), ClientError> {
+    pub fn learn(&mut self, again: Again, metrics: &Metrics) -> Result<(), ClientError> {
         if matches!(again, Again::Held) {
             return Ok(());
         }
         self.count += 1;
-        match again {
-            Again::Held => {}
-            Again::NotOn(server) => self.tried.push(server),
-            Again::OnPrimary(reason) => self.to_primary = Some(reason),
-            Again::Anywhere(cause) => self.last = cause,
-        }
+        let cause = match again {
+            Again::NotOn(server) => {
+                self.tried.push(server);
+                Retry::OtherReplica
+            }
+            Again::OnPrimary(reason) => {
+                self.to_primary = Some(reason);
+                Retry::OnPrimary
+            }
+            Again::Held => Retry::Anywhere,
+            Again::Anywhere(cause) => {
+                self.last = cause;
+                Retry::Anywhere
+            }
+        };
+        metrics.retried(cause);
         if self.count > MOST_ATTEMPTS { Err(ClientError::no_server(&self.last)) } else { Ok(()) }
     }
 }
@@ -169,7 +181,7 @@ impl Session {
             let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
             match self.attempt(borrowed, packet, statement, shape).await? {
                 Attempt::Done(()) => return Ok(()),
-                Attempt::Again(again) => attempts.learn(again)?,
+                Attempt::Again(again) => attempts.learn(again, &self.context.metrics)?,
             }
         }
     }
@@ -196,7 +208,7 @@ impl Session {
         match taken {
             Ok(borrowed) => Ok(Some(borrowed)),
             Err(again) => {
-                attempts.learn(again)?;
+                attempts.learn(again, &self.context.metrics)?;
                 Ok(None)
             }
         }
@@ -278,7 +290,9 @@ impl Session {
     }
 
     async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
+        self.registered.entry.does(Activity::WaitingForPrimary);
         let held = self.context.hold.primary(&self.context.published).await;
+        self.registered.entry.does(Activity::Running);
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
@@ -294,7 +308,7 @@ impl Session {
         }
         // Not to hold one connection while waiting for another.
         self.let_go().await;
-        let leased = term.server.lease(&self.account, self.profile, &self.state).await;
+        let leased = self.lease(&term.server).await;
         Ok(match leased {
             Ok(mut lease) => {
                 lease.lent_for_writes(true);
@@ -324,7 +338,7 @@ impl Session {
         if self.lingering.as_ref().is_some_and(is_due) {
             self.let_go().await;
         }
-        let mut lease = match server.lease(&self.account, self.profile, &self.state).await {
+        let mut lease = match self.lease(server).await {
             Ok(lease) => lease,
             Err(error) => return Ok(Err(self.not_leased(server, error, Role::Replica)?)),
         };
@@ -334,6 +348,13 @@ impl Session {
             Ok(lease) => Ok(Borrowed { lease, role, reason, bound: false }),
             Err(again) => Err(again),
         })
+    }
+
+    async fn lease(&self, server: &Arc<Server>) -> Result<Lease, LeaseError> {
+        self.registered.entry.does(Activity::WaitingForConnection);
+        let leased = server.lease(&self.account, self.profile, &self.state).await;
+        self.registered.entry.does(Activity::Running);
+        leased
     }
 
     /// What to do when a server does not lend a connection.
@@ -424,7 +445,7 @@ impl Session {
             Err(lost) => return self.lost(lost, &server, role, bound, may_repeat),
         };
         self.registered.entry.begins(super::registry::Running { server: server.id, connection: lease.id() });
-        self.route.last = Some((server.clone(), role, reason));
+        self.note_sent(&server, role, reason, packet, statement);
         let together = statement.effect == Effect::Read || catch_up.is_empty();
         let mut bytes = std::mem::take(&mut catch_up.bytes);
         let sent = if bytes.is_empty() {
@@ -471,6 +492,25 @@ impl Session {
             }
         }
         Ok(Attempt::Done((exchange, Sent { lease_server: server, role, bound })))
+    }
+
+    /// Counts the statement, and remembers where it went.
+    fn note_sent(
+        &mut self,
+        server: &Arc<Server>,
+        role: Role,
+        reason: Reason,
+        packet: &Packet,
+        statement: &Statement,
+    ) {
+        let place = Place::new(server.id, role, reason);
+        self.registered.entry.sent(place);
+        self.context.metrics.sent(place, packet.bytes().len(), statement.digest, || {
+            let (command, text) = packet.payload().split_first()?;
+            (*command == command::code::QUERY).then(|| sample(text, &self.syntax()))
+        });
+        self.route.last = Some((server.clone(), role, reason));
+        self.route.sent_to = Some((server.id, role));
     }
 
     /// Reads, settings, and what a read-only transaction that is open there lets through.
@@ -547,7 +587,10 @@ impl Session {
         let relayed = relay::relay(exchange, &mut self.client, listener, manner).await;
         self.registered.entry.ends();
         match relayed {
-            Ok(Relayed::Whole(lease, outcome)) => Ok(Attempt::Done((lease, outcome))),
+            Ok(Relayed::Whole(lease, outcome)) => {
+                self.context.metrics.relayed(outcome.bytes);
+                Ok(Attempt::Done((lease, outcome)))
+            }
             Ok(Relayed::Withheld(lease, SHUTTING_DOWN)) => {
                 drop(lease);
                 sent.lease_server.suspect("it is shutting down");
@@ -569,6 +612,7 @@ impl Session {
                 self.lost(lost, &sent.lease_server, sent.role, sent.bound, may_repeat)
             }
             Err(RelayError::Backend { lost, sequence, .. }) => {
+                self.context.metrics.lost(sent.lease_server.id);
                 let error = ClientError::lost(format!("{}: {lost}", sent.lease_server.name));
                 // Between packets the client can be told; inside one only the end of the connection says it.
                 match sequence {
@@ -608,6 +652,7 @@ impl Session {
         may_repeat: bool,
     ) -> Result<Attempt<T>, Failure> {
         self.registered.entry.ends();
+        self.context.metrics.lost(server.id);
         tracing::info!(server = %server.name, session = self.registered.entry.id, %lost, bound, may_repeat, "backend connection lost");
         if bound {
             self.prepared.binding_ended();
@@ -630,6 +675,11 @@ pub(super) struct Sent {
     pub lease_server: Arc<Server>,
     pub role: Role,
     pub bound: bool,
+}
+
+/// A text without its literals, for people.
+pub(super) fn sample(text: &[u8], syntax: &Syntax) -> String {
+    normalise(text, syntax, DIGEST_TEXT)
 }
 
 /// As what a connection was lent: it stays that for what is bound to it.

@@ -47,6 +47,9 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
+        if outcome.reported.named {
+            self.registered.entry.set_schema(self.state.schema.as_deref());
+        }
         lease.connection().state = self.state.clone();
         lease.connection().tracking_lost |= outcome.reported.tracking_lost;
         if outcome.inserted != 0 || statement.changes.contains(&Change::LastInsertId) {

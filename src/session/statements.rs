@@ -19,7 +19,7 @@ use super::{
     prepared::{Place, PreparedStatement},
     relay::{Manner, Outcome, has},
     route::{LONG, Role},
-    run::{Again, Attempt, Attempts, Borrowed, Failure, role_of},
+    run::{Again, Attempt, Attempts, Borrowed, Failure, role_of, sample},
 };
 use crate::{
     backend::{BackendLost, Lease, State, prepared::Source},
@@ -64,7 +64,7 @@ impl Session {
             let (exchange, sent) = match self.send(borrowed, packet, &NO_NEEDS, may_repeat).await? {
                 Attempt::Done(sent) => sent,
                 Attempt::Again(again) => {
-                    attempts.learn(again)?;
+                    attempts.learn(again, &self.context.metrics)?;
                     continue;
                 }
             };
@@ -72,13 +72,14 @@ impl Session {
             let manner =
                 Manner { shape: Shape::Prepare, statement_id: Some(id), withhold: &[], result_buffer };
             match self.receive(exchange, manner, &sent, may_repeat).await? {
-                Attempt::Again(again) => attempts.learn(again)?,
+                Attempt::Again(again) => attempts.learn(again, &self.context.metrics)?,
                 Attempt::Done((mut lease, outcome)) => {
                     if let Some(prepared) = outcome.prepared {
                         let text = packet.payload().get(1..).unwrap_or_default();
                         let source = self.context.fleet.sources.intern(text, &self.state);
                         let limit = self.context.config.cache.prepared_per_connection;
                         lease.connection().prepared.insert(&source, prepared.statement_id, limit);
+                        self.context.metrics.prepared(statement.digest, || Some(sample(text, &syntax)));
                         let statement = statement.clone();
                         let parameters = prepared.parameters;
                         let place = Place::Nowhere;
@@ -154,7 +155,7 @@ impl Session {
             };
             match self.execute_on(borrowed, is_own, packet, id, executed).await? {
                 Attempt::Done(()) => return Ok(()),
-                Attempt::Again(again) => attempts.learn(again)?,
+                Attempt::Again(again) => attempts.learn(again, &self.context.metrics)?,
             }
         }
     }
@@ -337,7 +338,7 @@ impl Session {
             let mut borrowed = match self.prepare_there(borrowed, &source, true).await? {
                 Attempt::Done(borrowed) => borrowed,
                 Attempt::Again(again) => {
-                    attempts.learn(again)?;
+                    attempts.learn(again, &self.context.metrics)?;
                     continue;
                 }
             };
@@ -345,7 +346,7 @@ impl Session {
             let (exchange, sent) = match self.send(borrowed, packet, &NO_NEEDS, true).await? {
                 Attempt::Done(sent) => sent,
                 Attempt::Again(again) => {
-                    attempts.learn(again)?;
+                    attempts.learn(again, &self.context.metrics)?;
                     continue;
                 }
             };

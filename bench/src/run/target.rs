@@ -139,6 +139,7 @@ impl Scene {
             "servers = [{}]\n\
              [account]\nuser = {:?}\npassword = {:?}\n\
              [listen]\naddress = {address:?}\nmax_connections = 20000\n\
+             [admin]\naddress = \"127.0.0.1:0\"\nhttp_address = \"127.0.0.1:0\"\n\
              [tls.client]\ndirectory = \".\"\n[tls.server]\nmode = \"disabled\"\n\
              [threads]\ndata = {}\n{more}",
             servers.join(", "),

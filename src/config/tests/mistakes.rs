@@ -29,6 +29,17 @@ fn a_mistake_has_its_line_place_cause_and_remedy() {
         ("[tls.clients]", "3: [tls] clients: is not an option; did you mean [tls.client]?"),
         ("pool = 5", "3: pool: is a number, but names a section; write [pool] on a line of its own"),
         ("[[pool]]", "3: pool: is a list, but names a section; write [pool] on a line of its own"),
+        (
+            "[admin]\naddress = \"0.0.0.0:6032\"",
+            "4: [admin] address: 0.0.0.0:6032 is open to other machines, and there is no password; give one of \
+             password, password_file and password_env, or listen on 127.0.0.1",
+        ),
+        (
+            "[admin]\nhttp_address = [\"127.0.0.1:6080\", \"[::]:6080\"]\npassword = \"pw\"\n\
+             [tls.client]\nmode = \"disabled\"",
+            "4: [admin] http_address: [::]:6080 is open to other machines, and [tls.client] mode is \"disabled\"; \
+             write [tls.client] mode = \"preferred\", or require_tls = false, or listen on 127.0.0.1",
+        ),
         ("[threads]\ndata = -1", "4: [threads] data: -1 is out of range; write a number from 0 to 1024"),
         (
             "[threads]\ndata = 99999999999999999999",
