@@ -304,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn the_alerts_are_on_metrics_that_there_are() {
+        let alerts = include_str!("../../config/alerts.yml");
+        let words = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names: Vec<_> = words.filter(|word| word.starts_with("dauphin_")).collect();
+        assert!(names.len() > 5);
+        for name in names {
+            assert!(METRICS.iter().any(|metric| metric.name == name), "{name}");
+        }
+    }
+
+    #[test]
     fn every_metric_is_shown_and_labels_are_escaped() {
         let mut config = Config::for_tests(&["db1:3306", "db2:3306"]);
         config.servers[0].name = "d\"b\\1".to_owned();

@@ -272,9 +272,30 @@ impl Context {
     }
 
     async fn ask(&self, server: &Arc<Server>, query: &str) -> Result<Vec<Row>, Asked> {
+        self.ask_server(server, &self.own_account, Profile::own(), query).await
+    }
+
+    /// Asks a server on a connection of the account's, the primary first; `None` if none answers with rows.
+    pub async fn ask_as(&self, account: &Arc<Account>, profile: Profile, query: &str) -> Option<Vec<Row>> {
+        for server in self.servers_to_ask() {
+            match self.ask_server(&server, account, profile, query).await {
+                Ok(rows) => return Some(rows),
+                Err(Asked::NotAllowed) => return None,
+                Err(Asked::NoAnswer) => {}
+            }
+        }
+        None
+    }
+
+    async fn ask_server(
+        &self,
+        server: &Arc<Server>,
+        account: &Arc<Account>,
+        profile: Profile,
+        query: &str,
+    ) -> Result<Vec<Row>, Asked> {
         let fresh = Arc::default();
-        let lease =
-            server.lease(&self.own_account, Profile::own(), &fresh).await.map_err(|_| Asked::NoAnswer)?;
+        let lease = server.lease(account, profile, &fresh).await.map_err(|_| Asked::NoAnswer)?;
         let mut bytes = Vec::new();
         dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
         let mut exchange = lease.send(&bytes).await.map_err(|_| Asked::NoAnswer)?;

@@ -1,7 +1,14 @@
 //! KILL: the ids that clients see are dauphin's own, and lead to the right backend connection.
 
-use super::{Session, SessionError, client::Packet, route};
-use crate::error::ClientError;
+use super::{Session, SessionError, client::Packet, registry::Entry, route};
+use crate::{
+    backend::{Account, Profile},
+    error::{Answer, ClientError},
+    topology::Flavour,
+};
+
+/// ER_KILL_DENIED_ERROR
+const DENIED: u16 = 1095;
 
 impl Session {
     /// KILL [QUERY] id, or COM_PROCESS_KILL. An id that is no session's goes to the primary, which has ids of its own.
@@ -14,27 +21,124 @@ impl Session {
         let Some(target) = self.context.sessions.find(id) else {
             return self.run_known(packet, &route::SERVER).await;
         };
-        if target.account().is_none_or(|account| account.user != self.account.user) {
+        if !self.may_kill(&target).await {
             return Ok(self.say(ClientError::not_owner(id)).await?);
         }
-        if let Some(running) = target.running() {
-            let server = self.context.fleet.servers[running.server.0].clone();
-            let mut bytes = Vec::new();
-            dauphin_proto::command::put_query(
-                &mut bytes,
-                format!("KILL QUERY {}", running.connection).as_bytes(),
-            );
-            if let Ok(lease) = server.lease(&self.account, self.profile, &self.state).await
-                && let Ok(mut exchange) = lease.send(&bytes).await
-                && exchange.own_response(dauphin_proto::response::Shape::Query).await.is_ok()
-                && let Ok(lease) = exchange.finish()
-            {
-                lease.release();
-            }
+        if let Err(answer) = self.kill_statement(&target, id).await {
+            return Ok(self.say(answer).await?);
         }
         if !query_only {
             target.killed.cancel();
         }
         Ok(self.say_ok().await?)
+    }
+
+    /// Ends what the target runs, on a connection of this session's user: the server has the last word.
+    async fn kill_statement(&self, target: &Entry, id: u64) -> Result<(), Answer> {
+        let Some(running) = target.running() else { return Ok(()) };
+        let server = self.context.fleet.servers[running.server.0].clone();
+        let mut bytes = Vec::new();
+        dauphin_proto::command::put_query(
+            &mut bytes,
+            format!("KILL QUERY {}", running.connection).as_bytes(),
+        );
+        if let Ok(lease) = server.lease(&self.account, self.profile, &self.state).await
+            && let Ok(mut exchange) = lease.send(&bytes).await
+            && let Ok(answer) = exchange.own_response(dauphin_proto::response::Shape::Query).await
+            && let Ok(lease) = exchange.finish()
+        {
+            lease.release();
+            if answer.error.is_some_and(|error| error.code == DENIED) {
+                return Err(ClientError::not_owner(id).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A user's own sessions, and with the privilege for it those of others, as a server would have it.
+    async fn may_kill(&self, target: &Entry) -> bool {
+        let Some(account) = target.account() else { return false };
+        if account.user == self.account.user {
+            return true;
+        }
+        let Some(own) = self.privileges(&self.account).await else { return false };
+        if !own.may_kill {
+            return false;
+        }
+        // MySQL manual, "SYSTEM_USER": such an account's sessions are for its like only.
+        own.is_system || self.privileges(&account).await.is_some_and(|of_target| !of_target.is_system)
+    }
+
+    /// What the account may do, in a server's own words; `None` if none can be asked.
+    async fn privileges(&self, account: &std::sync::Arc<Account>) -> Option<Privileges> {
+        let rows = self.context.ask_as(account, Profile::own(), "SHOW GRANTS").await?;
+        let grants = rows.iter().filter_map(|row| row.first()?.as_deref());
+        let texts = grants.map(|text| String::from_utf8_lossy(text).into_owned());
+        let version = self.context.published.load().version.as_ref().map_or(0, |version| version.number);
+        Some(Privileges::of(texts, self.flavour(), version))
+    }
+}
+
+/// What matters for KILL, of what an account may do.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Privileges {
+    /// It may end other users' sessions.
+    may_kill: bool,
+    /// Its own may be ended by its like only.
+    is_system: bool,
+}
+
+impl Privileges {
+    /// From the rows of SHOW GRANTS, in which both flavours list what the session's roles give, too.
+    fn of(grants: impl Iterator<Item = String>, flavour: Flavour, version: u32) -> Self {
+        let mut privileges = Self::default();
+        for grant in grants {
+            let Some((names, _)) =
+                grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON *.* TO "))
+            else {
+                continue;
+            };
+            for name in names.split(',').map(str::trim) {
+                match (name, flavour) {
+                    ("ALL PRIVILEGES", _) => privileges.may_kill = true,
+                    ("CONNECTION_ADMIN" | "SUPER", Flavour::MySql) => privileges.may_kill = true,
+                    // MariaDB's release notes: up to 11.0 SUPER contains CONNECTION ADMIN.
+                    ("SUPER", Flavour::MariaDb) if version < 110_001 => privileges.may_kill = true,
+                    ("CONNECTION ADMIN", Flavour::MariaDb) => privileges.may_kill = true,
+                    ("SYSTEM_USER", Flavour::MySql) => privileges.is_system = true,
+                    _ => {}
+                }
+            }
+            privileges.is_system |= names == "ALL PRIVILEGES" && flavour == Flavour::MySql;
+        }
+        // MariaDB knows no such accounts.
+        privileges.is_system |= flavour == Flavour::MariaDb && privileges.may_kill;
+        privileges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn privileges_are_read_from_what_servers_say() {
+        // SHOW GRANTS of MySQL 9.7.4 and MariaDB 11.8.6, shortened.
+        const MYSQL: (Flavour, u32) = (Flavour::MySql, 90_704);
+        const MARIADB: (Flavour, u32) = (Flavour::MariaDb, 110_806);
+        for ((flavour, version), grants, may_kill, is_system) in [
+            (MYSQL, &["GRANT USAGE ON *.* TO `a`@`%`", "GRANT `r1`@`%` TO `a`@`%`"][..], false, false),
+            (MYSQL, &["GRANT CONNECTION_ADMIN ON *.* TO `a`@`%`"], true, false),
+            (MYSQL, &["GRANT SELECT, SHUTDOWN, SUPER ON *.* TO `a`@`%`"], true, false),
+            (MYSQL, &["GRANT CLONE_ADMIN,CONNECTION_ADMIN,SYSTEM_USER ON *.* TO `a`@`%`"], true, true),
+            (MYSQL, &["GRANT ALL PRIVILEGES ON `CONNECTION_ADMIN`.* TO `a`@`%`"], false, false),
+            ((Flavour::MariaDb, 101_106), &["GRANT SUPER ON *.* TO `a`@`%`"], true, true),
+            (MARIADB, &["GRANT SUPER ON *.* TO `a`@`%` IDENTIFIED BY PASSWORD '*6'"], false, false),
+            (MARIADB, &["GRANT CONNECTION ADMIN ON *.* TO `r1`"], true, true),
+            (MARIADB, &["GRANT ALL PRIVILEGES ON *.* TO `a`@`%` WITH GRANT OPTION"], true, true),
+        ] {
+            let read = Privileges::of(grants.iter().map(|grant| (*grant).to_owned()), flavour, version);
+            assert_eq!(read, Privileges { may_kill, is_system }, "{grants:?}");
+        }
     }
 }

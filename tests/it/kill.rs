@@ -66,6 +66,43 @@ fn another_users_query_cannot_be_killed() {
 }
 
 #[test]
+fn another_users_sessions_are_ended_by_who_has_the_privilege_for_it() {
+    check(async |stage| {
+        let user = format!("it_{}", stage.schema);
+        let privilege = if stage.is_mysql() { "CONNECTION_ADMIN" } else { "CONNECTION ADMIN" };
+        stage
+            .given(&format!(
+                "CREATE USER {user}@'%' IDENTIFIED BY 'secret';; GRANT {privilege} ON *.* TO {user}@'%'"
+            ))
+            .await;
+        let mut killer = stage.try_client(stage.options(&user, "secret")).await.unwrap();
+        let mut victim = stage.client().await;
+        let (mark, id) = (stage.mark(), victim.id());
+        let statement = format!("DO SLEEP(20) /* {mark} dauphin:primary */");
+        let running = tokio::spawn(async move {
+            let outcome = victim.query_drop(statement).await;
+            (outcome, victim)
+        });
+        eventually(10, "it runs", async || stage.ran(&mark).await.0.iter().sum::<usize>() == 1).await;
+        killer.query_drop(format!("KILL QUERY {id}")).await.unwrap();
+        let (_, mut victim) =
+            tokio::time::timeout(Duration::from_secs(10), running).await.expect("it ends").unwrap();
+        victim.query_drop("SELECT 1").await.unwrap();
+        // It runs nothing now.
+        killer.query_drop(format!("KILL {id}")).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(5), victim.query_drop("SELECT 1"));
+        assert!(ended.await.expect("it ends").is_err());
+        if stage.is_mysql() {
+            // An account with SYSTEM_USER is for its like only.
+            let mut system = stage.try_client(stage.options("admin", "admin")).await.unwrap();
+            let error = server_error(killer.query_drop(format!("KILL {}", system.id())).await);
+            assert_eq!(error.code, 1095);
+            system.query_drop("SELECT 1").await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_client_that_leaves_takes_its_running_query_along() {
     check(async |stage| {
         let (mark, mut client) = (stage.mark(), stage.raw().await);

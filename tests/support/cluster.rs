@@ -30,7 +30,8 @@ impl Flavour {
         }
     }
 
-    fn image(self) -> String {
+    /// The image of its servers, which has its client too.
+    pub fn image(self) -> String {
         let (variable, default) = match self {
             Self::MySql => ("DAUPHIN_MYSQL_IMAGE", "dauphin-test/mysql:9.7"),
             Self::MariaDb => ("DAUPHIN_MARIADB_IMAGE", "dauphin-test/mariadb:11.8"),

@@ -28,6 +28,9 @@ pub struct Dauphin {
     process: Child,
     directory: PathBuf,
     pub address: SocketAddr,
+    /// Its admin port, and the one for HTTP.
+    pub admin: SocketAddr,
+    pub http: SocketAddr,
 }
 
 /// A directory of its own.
@@ -75,24 +78,46 @@ impl Dauphin {
             .spawn()
             .expect("dauphin starts");
         reaper::watch(process.id());
-        let mut dauphin = Self { process, directory, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let none = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut dauphin = Self { process, directory, address: none, admin: none, http: none };
         dauphin.address = dauphin.listening().await;
+        dauphin.admin = dauphin.logged("listening for operators address=").expect("the admin port is logged");
+        dauphin.http = dauphin.logged(" http=").expect("the port for HTTP is logged");
         dauphin
     }
 
     async fn listening(&mut self) -> SocketAddr {
         let start = Instant::now();
         loop {
-            let log = self.log();
-            let address = log.split("listening for clients address=").nth(1);
-            let address =
-                address.and_then(|rest| rest.split_whitespace().next()?.trim_matches('"').parse().ok());
-            if let Some(address) = address {
+            if let Some(address) = self.logged("listening for clients address=") {
                 return address;
             }
+            let log = self.log();
             let ended = self.process.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "dauphin has ended: {log}");
             assert!(start.elapsed() < Duration::from_secs(20), "dauphin does not listen after 20 s: {log}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The first address that the log has behind `words`.
+    fn logged(&self, words: &str) -> Option<SocketAddr> {
+        self.log().split(words).nth(1)?.split_whitespace().next()?.trim_matches('"').parse().ok()
+    }
+
+    /// Where its config file is.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("dauphin.toml")
+    }
+
+    /// Waits until it has ended by itself; whether it ended well.
+    pub async fn ended(&mut self, at_most: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child can be asked") {
+                return status.success();
+            }
+            assert!(start.elapsed() < at_most, "dauphin still runs after {at_most:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
