@@ -122,8 +122,11 @@ impl Topology {
             None => None,
         };
         self.servers[at].set_lag(lag);
-        // What a primary that is gone has not sent cannot be caught up with: nobody is worse than he was.
-        let comparable = lag.filter(|_| self.report(primary).is_some());
+        // What a primary that is gone has not sent cannot be caught up with: nobody is worse than he was. A replica that
+        // says nothing readable while its primary does is as if far behind.
+        let unreadable = self.report(at).is_some() && executed.is_none();
+        let seen = lag.or(unreadable.then_some(Duration::MAX));
+        let comparable = seen.filter(|_| self.report(primary).is_some());
         let fit = self.fitness[at].judge(comparable, self.max_replica_lag);
         self.servers[at].set_behind(!fit && at != primary);
     }
