@@ -148,7 +148,7 @@ impl Session {
             wanted.iter().filter(|written| !server.has_applied(&written.position)).cloned().collect();
         let table = self.context.published.load();
         let Some(term) = table.term() else { return missing };
-        let since = self.context.terms.seen(term.epoch);
+        let Some(since) = self.context.terms.seen(term.epoch) else { return missing };
         let lost: Vec<Written> =
             missing.extract_if(.., |written| term.server.lacked(written, since)).collect();
         if !lost.is_empty() {
@@ -175,13 +175,13 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// A moment at which the term of `epoch` had begun.
-    fn seen(&self, epoch: Epoch) -> Instant {
+    /// A moment at which the term of `epoch` had begun; `None` if it has ended.
+    fn seen(&self, epoch: Epoch) -> Option<Instant> {
         let mut seen = self.0.lock();
         if seen.0 < epoch {
             *seen = (epoch, Instant::now());
         }
-        seen.1
+        (seen.0 == epoch).then_some(seen.1)
     }
 }
 
