@@ -231,6 +231,8 @@ pub struct Demand<'a> {
     pub when_stale: WhenStale,
     /// What the read must see: a replica that is known to have it comes before one that must be waited for.
     pub wanted: &'a [Written],
+    /// How long it may be waited for: one that is further behind would be waited for in vain.
+    pub patience: Duration,
 }
 
 impl Demand<'_> {
@@ -382,6 +384,8 @@ fn to_replica(
     }
     let has_wanted = |server: &Server| server.has_all(demand.wanted) || is_primary(server, table);
     if let Some(server) = table.replicas.next(published, fit, has_wanted) {
+        let in_vain = !has_wanted(server) && server.lag().is_some_and(|lag| lag > demand.patience);
+        let server = if in_vain { table.replicas.nearest(fit).unwrap_or(server) } else { server };
         return Decision { target: Target::Replica(server.clone()), reason };
     }
     let Some(nearest) = table.replicas.nearest(answers) else {
@@ -478,6 +482,7 @@ mod tests {
         cluster_limit: Some(Duration::from_secs(10)),
         when_stale: WhenStale::Primary,
         wanted: &[],
+        patience: Duration::from_millis(100),
     };
 
     /// db1 is primary; db2 and db3 take reads. How far they are behind, in ms.
@@ -564,6 +569,10 @@ mod tests {
         assert_eq!(reads(&table, demand), "db3:plain_read");
         table.replicas.servers()[1].set_behind(true);
         assert_eq!(reads(&table, demand), "db2:plain_read", "a limit is a limit");
+        let table = replicas([Some(2300), Some(20)]);
+        assert_eq!(reads(&table, demand), "db3:plain_read", "waiting on the other would be in vain");
+        table.replicas.servers()[0].note_applied(&position);
+        assert_eq!(reads(&table, demand), "db2:plain_read", "it is late, but has this write");
     }
 
     #[tokio::test]

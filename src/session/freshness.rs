@@ -1,23 +1,35 @@
 //! How fresh a read's data must be: how far its replica may be behind, and whose writes it must see.
 
-use std::{borrow::Cow, time::Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
-use super::run::Again;
+use dauphin_proto::reply::status;
+use parking_lot::Mutex;
+
 use super::{
-    Session, binding::Binding, catch_up::CatchUp, catch_up::CatchUpError, relay, route::Role, run::role_of,
+    Session,
+    binding::Binding,
+    catch_up::{CatchUp, CatchUpError},
+    relay,
+    route::Role,
+    run::{Again, role_of},
 };
 use crate::{
     backend::{Lease, Server},
-    config::{self, Consistency, Routing},
+    config::{Consistency, Routing},
     error::ClientError,
-    routing::decide::{Demand, Reason},
+    routing::{
+        Epoch,
+        decide::{Demand, Reason},
+    },
     sql::{self, Effect, LagLimit, Statement},
     topology::gtid::{self, Written},
 };
-use dauphin_proto::reply::status;
 
 /// How much later than asked for a replica's answer to a wait may come before the replica is passed over.
-const ANSWER_GRACE: std::time::Duration = std::time::Duration::from_millis(100);
+const ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 impl Session {
     /// What the statement demands; `wanted` is what it must see.
@@ -28,7 +40,12 @@ impl Session {
             Effect::Session => LagLimit::Off,
             _ => statement.freshness.as_ref().and_then(|wish| wish.max_lag).unwrap_or(self.wishes.max_lag),
         };
-        Demand { limit, cluster_limit: max_replica_lag, when_stale, wanted }
+        Demand { limit, cluster_limit: max_replica_lag, when_stale, wanted, patience: self.patience() }
+    }
+
+    /// How long a read may wait for what it must see.
+    fn patience(&self) -> Duration {
+        self.wishes.wait_timeout.unwrap_or(self.context.config.routing.causal_wait)
     }
 
     /// What a client is told when no replica is near enough and nothing else may serve its read.
@@ -93,7 +110,7 @@ impl Session {
         if missing.is_empty() {
             return Ok(lease);
         }
-        let at_most = self.wishes.wait_timeout.unwrap_or(self.context.config.routing.causal_wait);
+        let at_most = self.patience();
         // A replica that is further behind than that would be waited for in vain.
         if at_most.is_zero() || server.lag().is_some_and(|lag| lag > at_most) {
             lease.release();
@@ -131,7 +148,7 @@ impl Session {
             wanted.iter().filter(|written| !server.has_applied(&written.position)).cloned().collect();
         let table = self.context.published.load();
         let Some(term) = table.term() else { return missing };
-        let since = self.context.terms.seen(term.epoch);
+        let Some(since) = self.context.terms.seen(term.epoch) else { return missing };
         let lost: Vec<Written> =
             missing.extract_if(.., |written| term.server.lacked(written, since)).collect();
         if !lost.is_empty() {
@@ -149,27 +166,27 @@ impl Session {
 
 /// When each term was first noticed; only the current one is remembered.
 #[derive(Debug)]
-pub struct Terms(parking_lot::Mutex<(crate::routing::Epoch, Instant)>);
+pub struct Terms(Mutex<(Epoch, Instant)>);
 
 impl Default for Terms {
     fn default() -> Self {
-        Self(parking_lot::Mutex::new((crate::routing::Epoch::default(), Instant::now())))
+        Self(Mutex::new((Epoch::default(), Instant::now())))
     }
 }
 
 impl Terms {
-    /// A moment at which the term of `epoch` had begun.
-    fn seen(&self, epoch: crate::routing::Epoch) -> Instant {
+    /// A moment at which the term of `epoch` had begun; `None` if it has ended.
+    fn seen(&self, epoch: Epoch) -> Option<Instant> {
         let mut seen = self.0.lock();
         if seen.0 < epoch {
             *seen = (epoch, Instant::now());
         }
-        seen.1
+        (seen.0 == epoch).then_some(seen.1)
     }
 }
 
-/// The level that a config, a session or a hint means.
-pub(super) fn of_hint(level: sql::Consistency) -> config::Consistency {
+/// The level that a hint or ROUTER SET names.
+pub(super) fn of_hint(level: sql::Consistency) -> Consistency {
     match level {
         sql::Consistency::Eventual => Consistency::Eventual,
         sql::Consistency::Session => Consistency::Session,

@@ -46,9 +46,10 @@ impl SharedWrites {
         self.tokens.lock().of(token)
     }
 
-    /// Forgets transactions that went down with a primary: no server will ever have them.
+    /// Forgets transactions that went down with a primary: no server will ever have them. Looks at every token.
     pub fn forget(&self, lost: &[Written]) {
         self.all.lock().forget(lost);
+        self.tokens.lock().forget(lost);
     }
 }
 
@@ -122,6 +123,11 @@ impl Tokens {
         }
     }
 
+    fn forget(&mut self, lost: &[Written]) {
+        self.forgotten.forget(lost);
+        self.known.values_mut().for_each(|(_, frontier)| frontier.forget(lost));
+    }
+
     fn of(&self, token: &str) -> Frontier {
         let mut frontier = self.forgotten.clone();
         if let Some((_, known)) = self.known.get(token) {
@@ -160,8 +166,10 @@ mod tests {
         assert_eq!(end(&writes.of("b")), Some(6));
         assert_eq!(end(&writes.of("c")), None);
         assert_eq!(end(&writes.all()), Some(7));
+        writes.forget(writes.of("b").ends());
+        assert_eq!((end(&writes.of("b")), end(&writes.all())), (None, Some(7)));
         writes.forget(writes.all().ends());
-        assert_eq!(end(&writes.all()), None);
+        assert_eq!((end(&writes.all()), end(&writes.of("a"))), (None, Some(5)));
     }
 
     #[test]
