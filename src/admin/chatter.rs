@@ -116,7 +116,6 @@ fn alias(item: &str) -> (&str, &str) {
 }
 
 /// `None`: not an expression that is known here; an error: a variable that is not.
-#[expect(clippy::type_complexity, reason = "three outcomes of one look-up")]
 fn value(expression: &str, user: &str, id: u32) -> Option<Result<Option<String>, String>> {
     if let Some(name) = expression.strip_prefix("@@") {
         let name = name.to_ascii_lowercase();
