@@ -211,19 +211,7 @@ impl Registry {
 
     /// Enters a session that has logged in.
     pub fn enter(context: &Arc<super::Context>, id: u32, account: Arc<Account>, host: String) -> Registered {
-        let entry = Arc::new(Entry {
-            id,
-            killed: CancellationToken::new(),
-            host,
-            account: Mutex::new(Some(account)),
-            schema: Mutex::default(),
-            born: Instant::now(),
-            activity: AtomicU64::new(Activity::Idle.word(0)),
-            bound: AtomicU32::new(0),
-            pin: AtomicU8::new(0),
-            last: AtomicU32::new(0),
-            running: AtomicU64::new(0),
-        });
+        let entry = Arc::new(Entry::new(id, Some(account), host));
         context.sessions.sessions.lock().insert(id, entry.clone());
         Registered { registry: context.clone(), entry }
     }
@@ -250,6 +238,22 @@ impl Registry {
 }
 
 impl Entry {
+    fn new(id: u32, account: Option<Arc<Account>>, host: String) -> Self {
+        Self {
+            id,
+            killed: CancellationToken::new(),
+            host,
+            account: Mutex::new(account),
+            schema: Mutex::default(),
+            born: Instant::now(),
+            activity: AtomicU64::new(Activity::Idle.word(0)),
+            bound: AtomicU32::new(0),
+            pin: AtomicU8::new(0),
+            last: AtomicU32::new(0),
+            running: AtomicU64::new(0),
+        }
+    }
+
     /// The session's account.
     pub fn account(&self) -> Option<Arc<Account>> {
         self.account.lock().clone()
@@ -348,5 +352,61 @@ impl Entry {
     /// The statement has ended.
     pub fn ends(&self) {
         self.running.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry::new(1, None, "localhost".to_owned())
+    }
+
+    #[test]
+    fn a_session_is_closed_between_commands_and_outside_transactions_only() {
+        let entry = entry();
+        assert!(entry.begins_command(Instant::now()));
+        entry.close_if_idle();
+        assert!(!entry.killed.is_cancelled(), "a command runs");
+        entry.ends_command(Instant::now(), true, Some(ServerId(0)), None);
+        entry.close_if_idle();
+        assert!(!entry.killed.is_cancelled(), "a transaction is open");
+        assert!(entry.begins_command(Instant::now()));
+        entry.ends_command(Instant::now(), false, None, None);
+        entry.close_if_idle();
+        assert!(entry.killed.is_cancelled());
+        assert!(!entry.begins_command(Instant::now()), "nothing begins any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_session_does_is_seen_with_its_time() {
+        let entry = entry();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(entry.begins_command(Instant::now()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        entry.does(Activity::WaitingForPrimary);
+        let seen = entry.snapshot();
+        assert_eq!((seen.activity, seen.lasting), (Activity::WaitingForPrimary, Duration::from_secs(1)));
+        assert_eq!(seen.age, Duration::from_secs(3));
+        entry.ends_command(Instant::now(), false, Some(ServerId(2)), Some(PinReason::NamedLock));
+        let seen = entry.snapshot();
+        assert_eq!(
+            (seen.activity, seen.bound, seen.pinned),
+            (Activity::Idle, Some(ServerId(2)), Some("named_lock"))
+        );
+        assert_eq!(seen.lasting, Duration::ZERO);
+    }
+
+    #[test]
+    fn every_pin_has_its_place() {
+        for (at, reason) in PinReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+            let counted = crate::routing::decide::Reason::Pinned(reason.label()).index();
+            assert_eq!(crate::routing::decide::Reason::label_at(counted), reason.label());
+        }
+        for (at, activity) in Activity::ALL.into_iter().enumerate() {
+            assert_eq!(activity as usize, at);
+        }
     }
 }
