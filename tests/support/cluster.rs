@@ -258,7 +258,9 @@ fn accounts(flavour: Flavour) -> &'static str {
              CREATE USER replicator@'%' IDENTIFIED BY 'replicator';
              GRANT REPLICATION SLAVE, CONNECTION_ADMIN ON *.* TO replicator@'%';
              CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
-             GRANT REPLICATION CLIENT ON *.* TO dauphin@'%';
+             GRANT REPLICATION CLIENT, REPLICATION SLAVE, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD,
+               PROCESS, PERSIST_RO_VARIABLES_ADMIN ON *.* TO dauphin@'%';
+             GRANT SELECT ON performance_schema.* TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
              CREATE USER app@'%' IDENTIFIED BY 'app';
@@ -270,7 +272,8 @@ fn accounts(flavour: Flavour) -> &'static str {
              CREATE USER replicator@'%' IDENTIFIED BY 'replicator';
              GRANT REPLICATION SLAVE, CONNECTION ADMIN ON *.* TO replicator@'%';
              CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
-             GRANT REPLICA MONITOR ON *.* TO dauphin@'%';
+             GRANT REPLICA MONITOR, REPLICATION SLAVE, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, READ_ONLY ADMIN,
+               CONNECTION ADMIN, BINLOG MONITOR, RELOAD ON *.* TO dauphin@'%';
              GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
