@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
-    path::PathBuf,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         LazyLock,
@@ -27,6 +27,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Dauphin {
     process: Child,
     directory: PathBuf,
+    /// How often it has been started.
+    runs: usize,
     pub address: SocketAddr,
 }
 
@@ -40,13 +42,16 @@ pub fn new_directory() -> PathBuf {
 impl Dauphin {
     /// Starts one that serves `cluster`; `options` are lines of config with dotted names, such as `pool.linger = "0s"`.
     pub async fn start(cluster: &Cluster, options: &str) -> Self {
+        let servers: Vec<_> = cluster.nodes.iter().map(|node| (node.name, node.address())).collect();
+        Self::start_for(&servers, options).await
+    }
+
+    /// Starts one that serves the servers of these names and addresses.
+    pub async fn start_for(servers: &[(&str, IpAddr)], options: &str) -> Self {
         let directory = new_directory();
-        let servers: String = cluster
-            .nodes
+        let servers: String = servers
             .iter()
-            .map(|node| {
-                format!("[[servers]]\nname = \"{}\"\naddress = \"{}:3306\"\n", node.name, node.address())
-            })
+            .map(|(name, address)| format!("[[servers]]\nname = \"{name}\"\naddress = \"{address}:3306\"\n"))
             .collect();
         let mut config = options.to_owned() + "\n";
         for (name, default) in [
@@ -62,26 +67,38 @@ impl Dauphin {
         }
         std::fs::write(directory.join("dauphin.toml"), config + &servers)
             .expect("the temporary directory is writable");
-        let log = File::create(directory.join("log")).expect("the temporary directory is writable");
-        let process = Command::new(&*BINARY)
-            .arg("--config")
-            .arg(directory.join("dauphin.toml"))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("dauphin starts");
-        reaper::watch(process.id());
-        let mut dauphin = Self { process, directory, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let process = spawn(&directory, 0, &[]);
+        let mut dauphin =
+            Self { process, directory, runs: 1, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         dauphin.address = dauphin.listening().await;
         dauphin
+    }
+
+    /// Ends it as a crash would, if it has not ended, and starts it again where it listened before.
+    #[allow(dead_code)] // only tests/faults ends it
+    pub async fn restart(&mut self, environment: &[(&str, &str)]) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let file = self.directory.join("dauphin.toml");
+        let config = std::fs::read_to_string(&file).expect("it was written at the start");
+        let same = format!("listen.address = \"{}\"", self.address);
+        std::fs::write(&file, config.replacen("listen.address = \"127.0.0.1:0\"", &same, 1))
+            .expect("the temporary directory is writable");
+        self.process = spawn(&self.directory, self.runs, environment);
+        self.runs += 1;
+        self.address = self.listening().await;
+    }
+
+    /// Whether it has ended by itself.
+    #[allow(dead_code)] // only tests/faults expects it to
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("a child can be asked").is_some()
     }
 
     async fn listening(&mut self) -> SocketAddr {
         let start = Instant::now();
         loop {
-            let log = self.log();
+            let log = self.log_of(self.runs - 1);
             let address = log.split("listening for clients address=").nth(1);
             let address =
                 address.and_then(|rest| rest.split_whitespace().next()?.trim_matches('"').parse().ok());
@@ -97,7 +114,11 @@ impl Dauphin {
 
     /// All it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+        (0..self.runs).map(|run| self.log_of(run)).collect()
+    }
+
+    fn log_of(&self, run: usize) -> String {
+        std::fs::read_to_string(log_file(&self.directory, run)).unwrap_or_default()
     }
 
     /// Memory in use, in bytes.
@@ -107,6 +128,26 @@ impl Dauphin {
         line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("VmRSS is a number")
             * 1024
     }
+}
+
+fn log_file(directory: &Path, run: usize) -> PathBuf {
+    directory.join(format!("log-{run}"))
+}
+
+fn spawn(directory: &Path, run: usize, environment: &[(&str, &str)]) -> Child {
+    let log = File::create(log_file(directory, run)).expect("the temporary directory is writable");
+    let process = Command::new(&*BINARY)
+        .arg("--config")
+        .arg(directory.join("dauphin.toml"))
+        .env("NO_COLOR", "1")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("dauphin starts");
+    reaper::watch(process.id());
+    process
 }
 
 impl Drop for Dauphin {
