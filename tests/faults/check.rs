@@ -72,8 +72,11 @@ impl Findings {
         let from = fault.checked_sub(Duration::from_secs(1)).unwrap_or(fault);
         let is_write = |event: &&Event| matches!(event.what, What::Write { .. });
         let is_read = |event: &&Event| matches!(event.what, What::Read | What::OwnRead);
+        // Who reads what it writes waits for its writes.
+        let only_reads = |event: &&Event| event.what == What::Read;
         (findings.write_gap, findings.client_write_gap) = gaps(events.iter().filter(is_write), from, stopped);
-        (findings.read_gap, findings.client_read_gap) = gaps(events.iter().filter(is_read), from, stopped);
+        (findings.read_gap, _) = gaps(events.iter().filter(is_read), from, stopped);
+        (_, findings.client_read_gap) = gaps(events.iter().filter(only_reads), from, stopped);
         findings
     }
 
@@ -127,7 +130,7 @@ impl Findings {
                 What::Write { .. } => "write",
                 What::Read | What::OwnRead => "read",
             };
-            let text: String = failure.text.chars().take(100).collect();
+            let text: String = failure.text.chars().take(160).collect();
             *self.errors.entry(format!("{when}: {} {text}", failure.code)).or_default() += 1;
             self.unanswered += usize::from(failure.is_unanswered());
         }
