@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use dauphin::{
     backend::Fleet,
     config::{Config, LogFormat},
-    grants,
+    control::Control,
+    failover, grants,
     listener::Listener,
-    monitor,
     routing::Published,
     session::Context,
     topology::Flavour,
@@ -122,14 +122,17 @@ fn watch(context: &Arc<Context>) -> anyhow::Result<tokio::runtime::Runtime> {
         .context("starting the control thread")?;
     let (fleet, account) = (context.fleet.clone(), context.own_account().clone());
     let config = &context.config;
-    let monitor = monitor::run(
+    let (control, requests) = Control::new();
+    let parts = failover::Parts {
         fleet,
-        account,
-        config.monitor.clone(),
-        config.routing.primary_reads,
-        context.published.clone(),
-    );
-    runtime.spawn(monitor);
+        published: context.published.clone(),
+        control,
+        requests,
+        journal: failover::open_journal(&config.failover.state_file),
+        settings: failover::Settings::new(config, &account),
+    };
+    let config = config.clone();
+    runtime.spawn(async move { failover::run(&config, &account, parts).await });
     Ok(runtime)
 }
 

@@ -19,7 +19,7 @@ pub mod tls;
 pub use account::{Account, Proof};
 pub use connect::ConnectError;
 pub use connection::Connection;
-pub use exchange::{BackendLost, Exchange, Lease};
+pub use exchange::{BackendLost, Exchange, Lease, Own};
 pub use fleet::Fleet;
 pub use pool::{Pool, PoolError};
 pub use profile::Profile;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -77,6 +77,8 @@ pub enum PoolError {
 pub struct Pool {
     limits: Limits,
     inner: Mutex<Inner>,
+    /// By which every open connection can be cut, lent or idle; those that have been closed are swept out now and then.
+    handles: Mutex<Vec<Weak<socket2::Socket>>>,
     /// Woken when a session has to wait: connections that are only kept at hand should be given back.
     pressure: Notify,
 }
@@ -135,6 +137,9 @@ pub struct Slot {
 impl Slot {
     /// The lease of a connection that was opened in this place.
     pub fn fill(self, connection: Connection) -> Lease {
+        if let Some(handle) = &connection.handle {
+            self.server.pool.handles.lock().push(Arc::downgrade(handle));
+        }
         Lease(Held { connection: Box::new(connection), slot: self })
     }
 
@@ -171,7 +176,7 @@ pub struct Usage {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, inner: Mutex::default(), pressure: Notify::new() }
+        Self { limits, inner: Mutex::default(), handles: Mutex::default(), pressure: Notify::new() }
     }
 
     /// How many connections there are.
@@ -225,6 +230,9 @@ impl Pool {
         if inner.may_open(&key, &server.pool.limits) {
             inner.count(&key);
             drop(inner);
+            if let Some(handle) = &connection.handle {
+                server.pool.handles.lock().push(Arc::downgrade(handle));
+            }
             server.pool.put_back(&key, Box::new(connection));
         }
     }
@@ -240,6 +248,7 @@ impl Pool {
     }
 
     fn put_back(&self, key: &Key, mut connection: Box<Connection>) {
+        connection.writing = None;
         let now = Instant::now();
         if now - connection.opened >= self.limits.max_age {
             drop(connection);
@@ -272,6 +281,7 @@ impl Pool {
         let pool = &server.pool;
         let now = Instant::now();
         let (mut gone, mut to_flush) = (Vec::new(), Vec::new());
+        pool.handles.lock().retain(|handle| handle.strong_count() > 0);
         let mut inner = pool.inner.lock();
         for Bucket { key, connections } in inner.idle.values_mut() {
             connections.retain_mut(|connection| {
@@ -303,6 +313,22 @@ impl Pool {
     /// Closes the idle connections of `account`, which does not prove anything any more.
     pub fn purge(&self, account: &Account) {
         self.close_idle(|key| key.account.id == account.id);
+    }
+
+    /// Cuts every connection, idle or lent, in the middle of whatever it does: the server is deposed. Whoever uses one
+    /// finds it lost.
+    pub fn cut(&self) {
+        let handles = std::mem::take(&mut *self.handles.lock());
+        for handle in handles.iter().filter_map(Weak::upgrade) {
+            // One that the server has closed already is cut.
+            let _ = handle.shutdown(std::net::Shutdown::Both);
+        }
+        self.clear();
+    }
+
+    /// Asks sessions to give back the connections that they only keep at hand.
+    pub fn press(&self) {
+        self.pressure.notify_waiters();
     }
 
     /// Closes all idle connections: the server is gone.

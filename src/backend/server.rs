@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub struct Server {
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
     suspected: Notify,
+    /// How many of its connections are lent as the primary's.
+    pub(super) writing: Arc<AtomicUsize>,
     /// How far it is known to have applied the primary's transactions.
     applied: Mutex<Option<Position>>,
 }
@@ -84,6 +86,7 @@ impl Server {
             connect_timeout,
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
+            writing: Arc::default(),
             applied: Mutex::default(),
         }
     }
@@ -133,6 +136,11 @@ impl Server {
             tracing::info!(server = %self.name, "server reached again");
         }
         was_suspect
+    }
+
+    /// How many connections are lent as the primary's: each may be in the middle of a write.
+    pub fn writing(&self) -> usize {
+        self.writing.load(Ordering::SeqCst)
     }
 
     /// Completes when somebody fails to reach it.

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use super::file::{Environment, FileConfig};
 use super::secret::world_readable;
 use super::{
-    Account, Auth, Cache, ClientTls, Config, ConfigErrors, Limits, Listen, Log, Mistake, Monitor, Pool,
-    Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
+    Account, Auth, Cache, ClientTls, Config, ConfigErrors, Failover, Limits, Listen, Log, Mistake, Monitor,
+    Pool, Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
 };
 
 impl Config {
@@ -41,6 +41,7 @@ impl Config {
         let cache = Cache::read_fitting(&file.section("cache"));
         let limits = Limits::read(&file.section("limits"));
         let monitor = Monitor::read(&file.section("monitor"));
+        let failover = Failover::read(&file.section("failover"));
         let log = Log::read(&file.section("log"));
         let threads = Threads::read(&file.section("threads"));
         report_nobody_may_log_in(file, auth.as_ref(), users.as_deref());
@@ -57,6 +58,7 @@ impl Config {
             cache: cache?,
             limits: limits?,
             monitor: monitor?,
+            failover: failover?,
             log: log?,
             threads: threads?,
             noticed: Vec::new(),

@@ -9,6 +9,7 @@ mod auth;
 mod cache;
 mod catalogue;
 mod client_tls;
+mod failover;
 mod file;
 mod kind;
 mod limits;
@@ -44,6 +45,7 @@ pub use auth::{Auth, DefaultPlugin, ReadAccounts};
 pub use cache::Cache;
 pub use catalogue::options;
 pub use client_tls::{Certificate, ClientTls, ClientTlsMode};
+pub use failover::{Failover, FailoverMode};
 pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
@@ -84,6 +86,8 @@ pub struct Config {
     pub limits: Limits,
     /// How often the servers are asked how they are.
     pub monitor: Monitor,
+    /// When a replica is promoted, and within which limits.
+    pub failover: Failover,
     /// What dauphin writes about itself.
     pub log: Log,
     /// How many threads carry the clients' traffic.

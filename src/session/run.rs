@@ -65,6 +65,8 @@ pub(super) enum Again {
     OnPrimary(Reason),
     /// Wherever it is decided now.
     Anywhere(String),
+    /// Once there is a primary again: its term ended before anything was sent.
+    Held,
 }
 
 /// What earlier attempts at a statement have taught.
@@ -82,8 +84,12 @@ impl Attempts {
     /// # Errors
     /// There have been enough.
     pub fn learn(&mut self, again: Again) -> Result<(), ClientError> {
+        if matches!(again, Again::Held) {
+            return Ok(());
+        }
         self.count += 1;
         match again {
+            Again::Held => {}
             Again::NotOn(server) => self.tried.push(server),
             Again::OnPrimary(reason) => self.to_primary = Some(reason),
             Again::Anywhere(cause) => self.last = cause,
@@ -273,7 +279,7 @@ impl Session {
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
-            if !lingering.lease.is_stale() {
+            if !lingering.lease.is_stale() && self.context.published.serves(&term) {
                 return Ok(Ok(Borrowed {
                     lease: lingering.lease,
                     role: Role::Primary,
@@ -289,7 +295,13 @@ impl Session {
         Ok(match leased {
             Ok(mut lease) => {
                 lease.lent_for_writes(true);
-                Ok(Borrowed { lease, role: Role::Primary, reason, bound: false })
+                // Counted first and looked second: whoever ends the term counts after it has said so.
+                if self.context.published.serves(&term) {
+                    Ok(Borrowed { lease, role: Role::Primary, reason, bound: false })
+                } else {
+                    lease.release();
+                    Err(Again::Held)
+                }
             }
             Err(error) => Err(self.not_leased(&term.server, error, Role::Primary)?),
         })

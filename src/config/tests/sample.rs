@@ -52,6 +52,7 @@ fn the_sample_loads_and_equals_the_defaults() {
     assert_eq!(sample.cache, default.cache);
     assert_eq!(sample.limits, default.limits);
     assert_eq!(sample.monitor, default.monitor);
+    assert_eq!(sample.failover, default.failover);
     assert_eq!(sample.log, default.log);
     assert_eq!(sample.threads, default.threads);
     assert_eq!(sample.servers[0].weight, default.servers[0].weight);
