@@ -12,8 +12,12 @@ use crate::{
     servers::{Node, Servers},
 };
 
-/// The steps of a failover at which a dauphin of a debug build can be told to die, by `DAUPHIN_CRASH_AT`.
-pub const CRASH_STEPS: [&str; 0] = [];
+/// The steps of a failover at which a dauphin of a debug build can be told to die, by `DAUPHIN_CRASH_AT`: see
+/// `crash_point` in src/failover/execute.rs.
+pub const FAILOVER_STEPS: [&str; 10] =
+    ["hold", "claim", "freeze", "choose", "apply", "commit", "crown", "open", "publish", "follow"];
+/// Those of a switchover; what follows them is as above.
+pub const SWITCHOVER_STEPS: [&str; 4] = ["switch_drain", "close", "switch_apply", "commit"];
 
 /// A fault. db1 is the primary when it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,7 @@ pub enum Fault {
     DauphinKilled,
     Switchover,
     CrashAt(&'static str),
+    SwitchoverCrashAt(&'static str),
 }
 
 /// What becomes of the primary.
@@ -74,7 +79,10 @@ impl Fault {
             Self::DauphinKilled,
             Self::Switchover,
         ];
-        plain.into_iter().chain(CRASH_STEPS.map(Self::CrashAt))
+        plain
+            .into_iter()
+            .chain(FAILOVER_STEPS.map(Self::CrashAt))
+            .chain(SWITCHOVER_STEPS.map(Self::SwitchoverCrashAt))
     }
 
     /// Its name on the command line.
@@ -98,6 +106,7 @@ impl Fault {
             Self::DauphinKilled => "dauphin-killed",
             Self::Switchover => "switchover",
             Self::CrashAt(step) => return format!("crash-at-{step}"),
+            Self::SwitchoverCrashAt(step) => return format!("switchover-crash-at-{step}"),
         };
         name.to_owned()
     }
@@ -123,6 +132,7 @@ impl Fault {
             Self::DauphinKilled => "kill -9 of dauphin, which is started again",
             Self::Switchover => "SWITCHOVER TO db2",
             Self::CrashAt(_) => "kill -9 of the primary; dauphin dies at this step and is started again",
+            Self::SwitchoverCrashAt(_) => "SWITCHOVER TO db2; dauphin dies at this step and is started again",
         }
     }
 
@@ -144,7 +154,7 @@ impl Fault {
             | Self::DelayedReplica
             | Self::ReplicasDown
             | Self::DauphinKilled => Expected::Stays,
-            Self::Restart | Self::CutFromReplicas => Expected::Either,
+            Self::Restart | Self::CutFromReplicas | Self::SwitchoverCrashAt(_) => Expected::Either,
         }
     }
 
@@ -167,7 +177,7 @@ impl Fault {
     /// What dauphin is started with.
     pub fn environment(self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Self::CrashAt(step) => vec![("DAUPHIN_CRASH_AT", step)],
+            Self::CrashAt(step) | Self::SwitchoverCrashAt(step) => vec![("DAUPHIN_CRASH_AT", step)],
             _ => Vec::new(),
         }
     }
@@ -211,13 +221,12 @@ impl Fault {
             Self::Switchover => ask_dauphin(dauphin, "SWITCHOVER TO db2").await,
             Self::CrashAt(step) => {
                 db1.kill(false).await?;
-                let start = Instant::now();
-                while !dauphin.has_ended() {
-                    ensure!(start.elapsed() < Duration::from_secs(15), "dauphin has not died at {step}");
-                    sleep(Duration::from_millis(5)).await;
-                }
-                dauphin.restart(&[]).await;
-                Ok(())
+                restart_when_ended(dauphin, step).await
+            }
+            Self::SwitchoverCrashAt(step) => {
+                // It has no answer: dauphin dies over it.
+                let _ = ask_dauphin(dauphin, "SWITCHOVER TO db2").await;
+                restart_when_ended(dauphin, step).await
             }
         }
     }
@@ -236,6 +245,16 @@ impl Fault {
             _ => Ok(()),
         }
     }
+}
+
+async fn restart_when_ended(dauphin: &mut Dauphin, step: &str) -> Result<()> {
+    let start = Instant::now();
+    while !dauphin.has_ended() {
+        ensure!(start.elapsed() < Duration::from_secs(15), "dauphin has not died at {step}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    dauphin.restart(&[]).await;
+    Ok(())
 }
 
 /// Statements that a replica takes although it is read-only, and that are in no binary log.

@@ -43,7 +43,9 @@ impl Dauphin {
     /// Starts one that serves `cluster`; `options` are lines of config with dotted names, such as `pool.linger = "0s"`.
     pub async fn start(cluster: &Cluster, options: &str) -> Self {
         let servers: Vec<_> = cluster.nodes.iter().map(|node| (node.name, node.address())).collect();
-        Self::start_for(&servers, options).await
+        // Whoever takes a server away in one of these stories means it to stay away.
+        let mode = if options.contains("failover.mode") { "" } else { "failover.mode = \"manual\"\n" };
+        Self::start_for(&servers, &format!("{mode}{options}")).await
     }
 
     /// Starts one that serves the servers of these names and addresses.
@@ -54,12 +56,14 @@ impl Dauphin {
             .map(|(name, address)| format!("[[servers]]\nname = \"{name}\"\naddress = \"{address}:3306\"\n"))
             .collect();
         let mut config = options.to_owned() + "\n";
+        let state_file = directory.join("state.json");
         for (name, default) in [
             ("account.user", "dauphin"),
             ("account.password", "dauphin"),
             ("listen.address", "127.0.0.1:0"),
             ("log.level", "info,dauphin=debug"),
             ("tls.client.directory", directory.to_str().expect("a temporary directory's name is text")),
+            ("failover.state_file", state_file.to_str().expect("a temporary directory's name is text")),
         ] {
             if !options.contains(name) {
                 config += &format!("{name} = \"{default}\"\n");
