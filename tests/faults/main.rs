@@ -148,10 +148,8 @@ fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
                 match play(flavour, fault, Manner { is_short, is_shown: false }) {
                     Ok(round) => {
                         eprint!("{}", round.report());
-                        if !round.wrong.is_empty() {
-                            went_wrong += 1;
-                            keep_log(&format!("{}-{}-{number}", flavour.name(), fault.name()), &round.log);
-                        }
+                        went_wrong += usize::from(!round.wrong.is_empty());
+                        keep_log(&format!("{}-{}-{number}", flavour.name(), fault.name()), &round);
                         rounds.push(round);
                     }
                     Err(error) => {
@@ -176,11 +174,12 @@ fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What dauphin logged in a round that went wrong, for a look at it later.
-fn keep_log(name: &str, log: &str) {
+/// What dauphin logged, for a look at it later.
+fn keep_log(name: &str, round: &Round) {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
     let file = directory.join(format!("{name}.log"));
-    match std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&file, log)) {
+    match std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&file, &round.log)) {
+        Ok(()) if round.wrong.is_empty() => {}
         Ok(()) => eprintln!("  dauphin's log: {}", file.display()),
         Err(error) => eprintln!("  dauphin's log cannot be kept: {error}"),
     }
