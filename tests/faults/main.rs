@@ -32,8 +32,15 @@ use libtest_mimic::{Failed, Trial};
 use round::{Manner, Round};
 
 /// Those of `make test`, on each flavour: one for each way in which a primary goes, and the planned one.
-const SHORT: [Fault; 5] =
-    [Fault::Kill, Fault::Restart, Fault::Hang, Fault::CutFromDauphin, Fault::BrokenReplica];
+const SHORT: [Fault; 7] = [
+    Fault::Kill,
+    Fault::Restart,
+    Fault::Hang,
+    Fault::CutFromDauphin,
+    Fault::BrokenReplicaThenKill,
+    Fault::CrashAt("commit"),
+    Fault::Switchover,
+];
 
 #[derive(Parser)]
 #[command(name = "faults")]
