@@ -45,6 +45,9 @@ enum Command {
         /// Where dauphin connects from.
         #[arg(long, default_value = "%")]
         host: String,
+        /// Only what watching takes: without the privileges for failover and switchover.
+        #[arg(long)]
+        watch_only: bool,
     },
 }
 
@@ -58,12 +61,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.command, arguments.config) {
         (Some(Command::Check { file }), _) => return check(&file),
-        (Some(Command::Grants { flavour, user, host }), _) => {
+        (Some(Command::Grants { flavour, user, host, watch_only }), _) => {
             let flavour = match flavour {
                 GrantsFor::Mysql => Flavour::MySql,
                 GrantsFor::Mariadb => Flavour::MariaDb,
             };
-            print!("{}", grants::statements(flavour, &user, &host));
+            print!("{}", grants::statements(flavour, &user, &host, !watch_only));
             Ok(())
         }
         (None, Some(file)) => serve(&file),

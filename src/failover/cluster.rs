@@ -241,9 +241,9 @@ impl SqlCluster {
             let clients = open.ask(&open.version.client_connections(&user)).await?;
             for id in clients.rows.iter().filter_map(|row| row.first()?.as_deref()) {
                 // One that has gone by itself is as good.
-                match open.run(&format!("KILL CONNECTION {}", String::from_utf8_lossy(id))).await {
-                    Err(lost @ ActError::Unreachable(_)) => return Err(lost),
-                    Ok(()) | Err(_) => {}
+                let kill = format!("KILL CONNECTION {}", String::from_utf8_lossy(id));
+                if let Err(lost @ ActError::Unreachable(_)) = open.run(&kill).await {
+                    return Err(lost);
                 }
             }
             // MySQL keeps a commit waiting whose client is gone; MariaDB ended it with its connection.

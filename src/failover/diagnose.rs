@@ -205,6 +205,10 @@ pub fn diagnose(
         Problem::Gone(cause) if is_shutdown(cause) && silent_for >= patience.leaving => Diagnosis::Dead,
         Problem::Gone(_) if silent_for >= patience.hang => Diagnosis::Unseen,
         Problem::Gone(_) => Diagnosis::Leaving,
+        // It was seen to go, and is silent as its whole machine went.
+        Problem::Silent(_) if trouble.was_seen_to_go && !replicas.is_empty() && !heard(patience.hang) => {
+            Diagnosis::Dead
+        }
         Problem::Silent(_) if silent_for < patience.hang => Diagnosis::Suspected,
         Problem::Silent(_) if replicas.is_empty() => Diagnosis::DeadAlone,
         Problem::Silent(_) if heard(patience.hang) => Diagnosis::Unseen,
@@ -308,6 +312,16 @@ mod tests {
         check(&topology, Duration::from_secs(60), &Diagnosis::Unseen);
         replicas(&mut topology, Receiver::Connected, Duration::from_secs(4));
         check(&topology, Duration::from_secs(60), &Diagnosis::Hung);
+    }
+
+    #[test]
+    fn a_primary_whose_machine_went_with_it_is_dead_too() {
+        let mut topology = healthy("");
+        lose(&mut topology, Instant::now(), &Problem::Gone("connection reset".into()), 1);
+        lose(&mut topology, Instant::now(), &Problem::Silent("timeout".into()), 1);
+        check(&topology, Duration::ZERO, &Diagnosis::Suspected);
+        replicas(&mut topology, Receiver::Connecting, Duration::ZERO);
+        check(&topology, Duration::ZERO, &Diagnosis::Dead);
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl<C: Cluster> Controller<C> {
         self.phase = Phase::Watching;
         let outcome = match done {
             Ok(plan) => {
+                self.judge();
                 self.publish();
                 self.settle(old, &plan).await;
                 let ms = began.elapsed().as_millis();
@@ -313,6 +314,9 @@ impl<C: Cluster> Controller<C> {
     async fn settle(&mut self, old: usize, plan: &Plan) {
         crash_point("publish");
         let followers = self.all(&plan.followers, |at| Act::Follow(self.follow(plan.candidate, at))).await;
+        let seen: Vec<usize> = followers.iter().map(|(at, _)| *at).collect();
+        self.look_at(&seen).await;
+        seen.iter().for_each(|&at| self.mending.has_been_tried(at));
         for (at, followed) in followers {
             if let Err(error) = followed {
                 let name = self.name(at);

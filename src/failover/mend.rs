@@ -26,15 +26,20 @@ pub(super) struct Mending {
 
 impl Mending {
     fn is_due(&mut self, at: usize) -> bool {
+        let due =
+            self.not_before.get(at).copied().flatten().is_none_or(|not_before| Instant::now() >= not_before);
+        if due {
+            self.has_been_tried(at);
+        }
+        due
+    }
+
+    /// It takes a moment until a replica says whom it follows now.
+    pub(super) fn has_been_tried(&mut self, at: usize) {
         if self.not_before.len() <= at {
             self.not_before.resize(at + 1, None);
         }
-        let now = Instant::now();
-        let due = self.not_before[at].is_none_or(|not_before| now >= not_before);
-        if due {
-            self.not_before[at] = Some(now + PAUSE);
-        }
-        due
+        self.not_before[at] = Some(Instant::now() + PAUSE);
     }
 }
 

@@ -12,7 +12,7 @@ mod mend;
 pub mod plan;
 mod view;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ impl Settings {
 }
 
 /// Opens the journal of `path`; a path that cannot be used leaves dauphin able to watch and route, but not to act alone.
-pub fn open_journal(path: &PathBuf) -> Result<Journal, String> {
+pub fn open_journal(path: &Path) -> Result<Journal, String> {
     Journal::open(path).map_err(|error| format!("{error} ([failover] state_file)"))
 }
 
@@ -140,6 +140,8 @@ pub struct Controller<C> {
     retry_at: Instant,
     /// Why dauphin may not act alone, as long as it runs.
     no_authority: Option<String>,
+    /// Whether dauphin may act alone, as was last told.
+    told_automatic: Option<Result<(), String>>,
     mending: mend::Mending,
 }
 
@@ -184,19 +186,13 @@ impl<C: Cluster> Controller<C> {
             quiet_until: None,
             retry_at: now,
             no_authority,
+            told_automatic: None,
             mending: mend::Mending::default(),
         }
     }
 
     /// Runs for ever. Dropping it in the middle of an operation is as a crash: the next start goes on or backs out.
     pub async fn run(mut self, observations: Arc<Observations>) {
-        if let Some(cause) = &self.no_authority {
-            self.control.events.record(
-                "no_automatic_failover",
-                None,
-                format!("dauphin only watches and obeys: {cause}"),
-            );
-        }
         let mut warm = tokio::time::interval(Duration::from_secs(1));
         warm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -291,6 +287,21 @@ impl<C: Cluster> Controller<C> {
             self.control.events.record(diagnosis.label(), primary, sentence);
         }
         self.diagnosis = diagnosis;
+        let automatic = self.may_act();
+        if self.told_automatic.as_ref() != Some(&automatic) {
+            match &automatic {
+                Ok(()) => self.control.events.record(
+                    "automatic",
+                    None,
+                    "dauphin promotes a replica when the primary is lost",
+                ),
+                Err(cause) => {
+                    let message = format!("dauphin does not act by itself: {cause}");
+                    self.control.events.record("not_automatic", None, message);
+                }
+            }
+            self.told_automatic = Some(automatic);
+        }
     }
 
     /// The diagnosis with the names of those it speaks of.
@@ -508,11 +519,8 @@ impl<C: Cluster> Controller<C> {
     }
 
     fn lose_authority(&mut self, error: &std::io::Error) {
-        let cause = format!("the state file cannot be written: {error} ([failover] state_file)");
-        if self.no_authority.is_none() {
-            self.control.events.record("no_automatic_failover", None, cause.clone());
-        }
-        self.no_authority = Some(cause);
+        self.no_authority =
+            Some(format!("the state file cannot be written: {error} ([failover] state_file)"));
     }
 
     /// The epoch of the current or last term.

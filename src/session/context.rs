@@ -146,7 +146,7 @@ impl Context {
     /// The server's refusal, or that no server can be reached.
     pub async fn prove(&self, account: &Arc<Account>, profile: Profile) -> Result<(), LeaseError> {
         let mut last = None;
-        for server in self.servers_to_ask() {
+        for server in self.servers_to_ask().await {
             match connect::connect(&server, account, profile).await {
                 Ok(connection) => {
                     Pool::adopt(&server, Key { account: account.clone(), profile }, connection);
@@ -175,8 +175,18 @@ impl Context {
         self.fleet.servers.iter().for_each(|server| server.pool.purge(account));
     }
 
-    /// The primary first, then the replicas, those that fail last.
-    fn servers_to_ask(&self) -> Vec<Arc<Server>> {
+    /// The primary first, then the replicas, those that fail last. While none is known to answer, a primary is waited for.
+    async fn servers_to_ask(&self) -> Vec<Arc<Server>> {
+        let servers = self.servers_in_rotation();
+        if servers.iter().any(|server| !server.is_suspect()) {
+            return servers;
+        }
+        // Whoever asks says why there is none.
+        let _ = self.hold.primary(&self.published).await;
+        self.servers_in_rotation()
+    }
+
+    fn servers_in_rotation(&self) -> Vec<Arc<Server>> {
         let table = self.published.load();
         let mut servers: Vec<_> = table.term().map(|term| term.server.clone()).into_iter().collect();
         servers.extend(table.replicas.servers().iter().cloned());
@@ -195,7 +205,7 @@ impl Context {
         wanted: &Arc<State>,
     ) -> Result<(), Answer> {
         let mut last = "no server is in rotation".to_owned();
-        for server in self.servers_to_ask() {
+        for server in self.servers_to_ask().await {
             match Self::bring_to(&server, account, profile, wanted).await {
                 Ok(()) => return Ok(()),
                 Err(Reached::No(cause)) => last = cause,
@@ -233,7 +243,7 @@ impl Context {
         if user.len() * 2 > OWN_RESPONSE_LIMIT {
             return Vec::new();
         }
-        for server in self.servers_to_ask() {
+        for server in self.servers_to_ask().await {
             match self.ask(&server, &query).await {
                 Ok(rows) => {
                     let first = rows.iter().filter_map(|row| row.first()?.as_deref());

@@ -41,6 +41,8 @@ pub struct Trouble {
     pub since: Instant,
     /// How often in succession.
     pub failures: u32,
+    /// Whether it was seen to go: a connection was cut or refused. It may be silent since, if its whole machine went.
+    pub was_seen_to_go: bool,
 }
 
 /// All servers, in the config's order.
@@ -104,11 +106,12 @@ impl Topology {
                 observed.trouble = None;
             }
             Err(problem) => {
-                let (since, failures) = match &observed.trouble {
-                    Some(trouble) => (trouble.since, trouble.failures),
-                    None => (asked_at, 0),
+                let (since, failures, seen) = match &observed.trouble {
+                    Some(trouble) => (trouble.since, trouble.failures, trouble.was_seen_to_go),
+                    None => (asked_at, 0, false),
                 };
-                observed.trouble = Some(Trouble { problem, since, failures: failures + 1 });
+                let was_seen_to_go = seen || matches!(problem, Problem::Gone(_));
+                observed.trouble = Some(Trouble { problem, since, failures: failures + 1, was_seen_to_go });
             }
         }
         self.find_errant(server);

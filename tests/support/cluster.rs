@@ -274,7 +274,7 @@ pub fn accounts(flavour: Flavour) -> &'static str {
              GRANT REPLICATION SLAVE, CONNECTION ADMIN ON *.* TO replicator@'%';
              CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
              GRANT REPLICA MONITOR, REPLICATION SLAVE, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, READ_ONLY ADMIN,
-               CONNECTION ADMIN, BINLOG MONITOR, RELOAD ON *.* TO dauphin@'%';
+               CONNECTION ADMIN, BINLOG MONITOR, RELOAD, PROCESS ON *.* TO dauphin@'%';
              GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
