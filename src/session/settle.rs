@@ -160,7 +160,8 @@ impl Session {
     async fn place(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {
         let in_transaction = match outcome.status {
             Some(now) => has(now, status::IN_TRANS),
-            None => false,
+            // COM_STMT_PREPARE's answer has no status flags, and leaves a transaction as it was.
+            None => was_bound && has(self.status, status::IN_TRANS),
         };
         let in_transaction = in_transaction || self.may_be_in_transaction(statement, outcome, was_bound);
         if !in_transaction
