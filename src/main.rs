@@ -205,6 +205,7 @@ async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow
 async fn drain(context: &Context, sessions: &TaskTracker) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     sessions.close();
+    context.sessions.close_logins();
     let at_most = context.drain_timeout();
     tracing::info!(
         sessions = context.sessions.len(),
