@@ -64,9 +64,14 @@ impl Admin {
         let what = match (query_only, running) {
             (false, _) => format!("session {id} of {user} was ended"),
             (true, Some(_)) => format!("the statement of session {id} of {user} was ended"),
-            (true, None) => format!("session {id} of {user} runs no statement"),
+            (true, None) => {
+                let state = entry.snapshot().activity.label();
+                format!("session {id} of {user} runs no statement on a server ({state}); KILL {id} ends it")
+            }
         };
-        self.control.events.record("killed", None, format!("{what}, by {by}"));
+        if !query_only || running.is_some() {
+            self.control.events.record("killed", None, format!("{what}, by {by}"));
+        }
         match stopped {
             Ok(()) => Ok(result(Deed::Kill, what)),
             Err(why) if query_only => Err(Failure::NotDone(why)),
