@@ -127,7 +127,8 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     };
     watching.spawn(admin.serve(listening));
     let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, stop));
-    watching.shutdown_background();
+    // Its tasks are dropped, which removes the files of sockets.
+    watching.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 

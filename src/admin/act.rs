@@ -1,6 +1,6 @@
 //! What operators do: the control plane's actions, KILL, RELOAD and SHUTDOWN.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Admin, Failure,
@@ -14,6 +14,9 @@ use crate::{
     control::Action,
     session::registry::Running,
 };
+
+/// How long the answer to SHUTDOWN may take.
+const ANSWERED_BY: Duration = Duration::from_millis(100);
 
 impl Admin {
     pub(super) async fn act(&self, deed: Deed, order: &Order, by: &str) -> Result<Table, Failure> {
@@ -159,7 +162,12 @@ impl Admin {
             "stopping: no new clients; {sessions} sessions, of which running statements and open transactions have {at_most:?} to end"
         );
         self.control.events.record("shutdown", None, format!("{what}; by {by}"));
-        self.stop.cancel();
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            // First the operator gets the answer: with no sessions the process ends at once.
+            tokio::time::sleep(ANSWERED_BY).await;
+            stop.cancel();
+        });
         result(Deed::Shutdown, what)
     }
 }

@@ -375,6 +375,23 @@ fn shutdown_waits_no_longer_than_it_may() {
 }
 
 #[test]
+fn a_signal_stops_as_shutdown_does_and_a_second_one_at_once() {
+    check(async |stage| {
+        let mut open = stage.client().await;
+        open.query_drop("BEGIN").await.unwrap();
+        stage.dauphin.terminate();
+        eventually(5, "it says that it stops", async || {
+            get(stage.dauphin.http, "/readyz").await == (503, "dauphin is stopping\n".to_owned())
+        })
+        .await;
+        open.query_drop("SELECT 1").await.unwrap();
+        stage.dauphin.terminate();
+        assert!(stage.dauphin.ended(Duration::from_secs(5)).await);
+        assert!(open.query_drop("SELECT 1").await.is_err());
+    });
+}
+
+#[test]
 fn http_answers_the_same_and_is_careful_whom() {
     check_with(PASSWORD, async |stage| {
         let address = stage.dauphin.http;
