@@ -1,16 +1,22 @@
 # Every target sets up what it needs by itself, on a bare Debian or Ubuntu machine too. The work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down
+.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults
 
 help: ## Lists these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Brings up one primary, two replicas and dauphin in Docker, and shows on the screen what goes where.
 	@scripts/demo up
 
 demo-down: ## Removes the demo: containers, network and data.
 	@scripts/demo down
+
+failover-demo: ## Shows what clients feel while the primary is killed under load, live, and checks that nothing was lost.
+	@scripts/failover-demo
+
+faults: ## Every fault on real servers, several times each: gaps and errors as medians. Takes hours; scripts/faults takes less.
+	@scripts/faults
 
 test: ## What CI runs: Docker, images, lint, unit tests, and the end-to-end tests on real MySQL and MariaDB.
 	@scripts/test

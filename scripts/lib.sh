@@ -84,6 +84,12 @@ compose() {
   fi
 }
 
+# What the fault rig cuts networks with.
+need_network_tools() {
+  command -v nsenter >/dev/null || apt_install util-linux
+  PATH="$PATH:/usr/sbin:/sbin" command -v iptables >/dev/null || apt_install iptables
+}
+
 # cargo, and the C compiler that some crates need.
 need_cargo() {
   export PATH="$PATH:$HOME/.cargo/bin"

@@ -135,6 +135,14 @@ impl ClientError {
         Self::new(9001, "HY000", cause.to_string())
     }
 
+    /// 9001 too: no replica is near enough to the primary for a read, and the config forbids anything else.
+    pub fn too_stale(limit: &str) -> Self {
+        Self::no_server(format!(
+            "every replica is further behind than {limit}, and [routing] when_stale is \"error\": try again later, \
+             or allow more for the session (ROUTER SET max_replica_lag) or the statement (/* dauphin:max_lag=... */)"
+        ))
+    }
+
     /// 1053 ER_SERVER_SHUTDOWN, which drivers take for a lost connection: the session ends after it.
     pub fn lost(detail: impl std::fmt::Display) -> Self {
         Self::new(1053, "08S01", format!("Lost connection to MySQL server during query: {detail}"))
@@ -148,6 +156,16 @@ impl ClientError {
     /// 1064 ER_PARSE_ERROR, for dauphin's own statements.
     pub fn syntax(detail: &str) -> Self {
         Self::new(1064, "42000", detail.to_owned())
+    }
+
+    /// 1064 ER_PARSE_ERROR, for a ROUTER SET.
+    pub fn unknown_setting(what: &str) -> Self {
+        Self::syntax(&format!(
+            "ROUTER SET does not know '{what}'; write access_mode = 'read_write' | 'read_only' | 'auto', \
+             max_replica_lag = milliseconds | 'off' | 'default', \
+             consistency = 'eventual' | 'session' | 'global' | 'default', wait_for_my_writes = 0 | 1 or \
+             wait_for_my_writes_timeout = seconds"
+        ))
     }
 
     /// Appends the ERR packet's payload.

@@ -1,27 +1,40 @@
 //! dauphin's own account on the servers: the SQL that creates it with the least privileges it needs.
 
-use crate::topology::Flavour;
+use crate::topology::{Flavour, dialect};
 
-/// The statements, for the primary: they reach the replicas by replication.
-pub fn statements(flavour: Flavour, user: &str, host: &str) -> String {
+/// The statements, for the primary: they reach the replicas by replication. Without `failover` dauphin only watches.
+pub fn statements(flavour: Flavour, user: &str, host: &str, failover: bool) -> String {
     let account = format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''"));
-    match flavour {
-        Flavour::MySql => format!(
-            "-- dauphin's account: run this on the primary.\n\
-             CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '<choose a password>';\n\
-             -- To see whether and how each server replicates (SHOW REPLICA STATUS).\n\
-             GRANT REPLICATION CLIENT ON *.* TO {account};\n\
-             -- Optional, only for accounts of mysql_native_password (MySQL 8.4 and before) whose clients know no other\n\
-             -- method: with it dauphin can check their answers without asking for the password itself.\n\
-             -- GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO {account};\n"
-        ),
-        Flavour::MariaDb => format!(
-            "-- dauphin's account: run this on the primary.\n\
-             CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '<choose a password>';\n\
-             -- To see whether and how each server replicates (SHOW ALL SLAVES STATUS); before MariaDB 10.5: REPLICATION CLIENT.\n\
-             GRANT REPLICA MONITOR ON *.* TO {account};\n\
-             -- So that mysql_native_password, which nearly all MariaDB accounts use, needs no exchange of the password itself.\n\
-             GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO {account};\n"
-        ),
+    let mut sql = format!(
+        "-- dauphin's account: run this on the primary.\n\
+         CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '<choose a password>';\n"
+    );
+    if failover {
+        sql += "-- To see whether and how each server replicates, and to promote a replica when the primary is lost: stop and start\n\
+                -- replication, set read_only and semi-synchronous replication, cut off a deposed primary's clients, and let a former\n\
+                -- primary replicate with this account (`dauphin grants --watch-only` leaves all but the first out).\n";
+        sql += &format!("GRANT {} ON *.* TO {account};\n", dialect::privileges(flavour).join(", "));
+    } else {
+        sql += "-- To see whether and how each server replicates.\n";
+        sql += &format!("GRANT {} ON *.* TO {account};\n", dialect::privileges(flavour)[0]);
     }
+    match flavour {
+        Flavour::MySql => {
+            sql += &format!(
+                "-- To see when a replica last heard from its source: that is how a primary that hangs is told from a cut network.\n\
+                 GRANT SELECT ON performance_schema.* TO {account};\n\
+                 -- Optional, only for accounts of mysql_native_password (MySQL 8.4 and before) whose clients know no other\n\
+                 -- method: with it dauphin can check their answers without asking for the password itself.\n\
+                 -- GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO {account};\n"
+            );
+        }
+        Flavour::MariaDb => {
+            sql += &format!(
+                "-- (SLAVE MONITOR is called REPLICATION CLIENT before MariaDB 10.5.)\n\
+                 -- So that mysql_native_password, which nearly all MariaDB accounts use, needs no exchange of the password itself.\n\
+                 GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO {account};\n"
+            );
+        }
+    }
+    sql
 }

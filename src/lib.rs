@@ -5,6 +5,7 @@ pub mod backend;
 pub mod config;
 pub mod control;
 pub mod error;
+pub mod failover;
 pub mod grants;
 pub mod listener;
 pub mod metrics;

@@ -9,9 +9,8 @@ use dauphin::{
     backend::Fleet,
     config::{Config, ConfigFile, LogFormat},
     control::{Control, Request},
-    grants,
+    failover, grants,
     listener::Listener,
-    monitor,
     routing::Published,
     session::Context,
     topology::Flavour,
@@ -51,6 +50,9 @@ enum Command {
         /// Where dauphin connects from.
         #[arg(long, default_value = "%")]
         host: String,
+        /// Only what watching takes: without the privileges for failover and switchover.
+        #[arg(long)]
+        watch_only: bool,
     },
     #[command(flatten)]
     Running(command_line::Request),
@@ -66,12 +68,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.command, arguments.config) {
         (Some(Command::Check { file }), _) => return check(&file),
-        (Some(Command::Grants { flavour, user, host }), _) => {
+        (Some(Command::Grants { flavour, user, host, watch_only }), _) => {
             let flavour = match flavour {
                 GrantsFor::Mysql => Flavour::MySql,
                 GrantsFor::Mariadb => Flavour::MariaDb,
             };
-            print!("{}", grants::statements(flavour, &user, &host));
+            print!("{}", grants::statements(flavour, &user, &host, !watch_only));
             Ok(())
         }
         (Some(Command::Running(request)), _) => request.run(),
@@ -117,7 +119,7 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     let published = Arc::new(Published::default());
     let context = Arc::new(Context::new(config.clone(), fleet.clone(), published.clone())?);
     let (control, requests) = Control::new();
-    let watching = watch(&context, requests)?;
+    let watching = watch(&context, control.clone(), requests)?;
     let stop = CancellationToken::new();
     let admin =
         Admin::new(context.clone(), control, file.to_owned(), config_file, set_log_level, stop.clone());
@@ -135,6 +137,7 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
 /// The control plane has a runtime and a thread of its own: load on the data path cannot make a server look dead.
 fn watch(
     context: &Arc<Context>,
+    control: Arc<Control>,
     requests: mpsc::Receiver<Request>,
 ) -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -143,25 +146,17 @@ fn watch(
         .enable_all()
         .build()
         .context("starting the control thread")?;
-    let (fleet, account) = (context.fleet.clone(), context.own_account().clone());
-    let config = &context.config;
-    let monitor = monitor::run(
-        fleet,
-        account,
-        config.monitor.clone(),
-        config.routing.primary_reads,
-        context.published.clone(),
-    );
-    runtime.spawn(monitor);
-    runtime.spawn(refuse(requests));
+    let (config, account) = (context.config.clone(), context.own_account().clone());
+    let parts = failover::Parts {
+        fleet: context.fleet.clone(),
+        published: context.published.clone(),
+        control,
+        requests,
+        journal: failover::open_journal(&config.failover.state_file),
+        settings: failover::Settings::new(&config, &account),
+    };
+    runtime.spawn(async move { failover::run(&config, &account, parts).await });
     Ok(runtime)
-}
-
-/// Until there is a controller.
-async fn refuse(mut requests: mpsc::Receiver<Request>) {
-    while let Some(request) = requests.recv().await {
-        let _ = request.answer.send(Err("this dauphin cannot do that yet".to_owned()));
-    }
 }
 
 fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {

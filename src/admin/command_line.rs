@@ -194,8 +194,15 @@ impl Running {
     async fn connect(&self) -> anyhow::Result<OwnConnection> {
         let (address, account) = self.found()?;
         let name = address.to_string();
-        let config =
-            config::Server { name: name.clone(), address, weight: 0, max_connections: 1, zone: None };
+        let config = config::Server {
+            name: name.clone(),
+            address,
+            weight: 0,
+            max_connections: 1,
+            zone: None,
+            priority: 0,
+            replication_address: None,
+        };
         let limits = Limits {
             per_server: 1,
             per_user: 1,

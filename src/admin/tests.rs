@@ -87,6 +87,7 @@ fn report(identity: &str, replicates_from: Option<&str>) -> Report {
         replication: replicates_from.map(|source| Replication {
             source: source.to_owned(),
             source_address: ("far".to_owned(), 3307),
+            tls: true,
             receiver: Receiver::Connected,
             receiver_error: None,
             applying: false,
@@ -99,6 +100,7 @@ fn report(identity: &str, replicates_from: Option<&str>) -> Report {
         }),
         group: None,
         max_connections: 151,
+        lacks: Vec::new(),
     }
 }
 

@@ -272,6 +272,7 @@ async fn set_up(connection: Connection, version: &Version) -> Result<Connection,
     let values = std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into());
     own.0.charsets = Arc::new(Charsets { values });
     own.0.input.consume(0);
+    own.0.handle = own.0.stream.second_handle()?.map(Arc::new);
     Ok(own.0)
 }
 

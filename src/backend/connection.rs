@@ -1,6 +1,12 @@
 //! One connection to a server, logged in, and what is known of it.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{io::AsyncRead, time::Instant};
 
@@ -18,8 +24,10 @@ pub struct Connection {
     pub state: Arc<State>,
     /// The character sets that its login gave it, to go back to.
     pub charsets: Arc<Charsets>,
-    /// Whether it was lent as the primary's: what is bound to it may write there, whatever the server is by now.
-    pub for_writes: bool,
+    /// Set while it is lent as the primary's: what is bound to it may write there, whatever the server is by now.
+    pub(super) writing: Option<Writing>,
+    /// By which it can be cut while it is lent.
+    pub(super) handle: Option<Arc<socket2::Socket>>,
     /// Whether a session has changed what the connection reports: it must be set right before the next statement.
     pub tracking_lost: bool,
     /// What is prepared on it.
@@ -47,6 +55,23 @@ impl Charsets {
     }
 }
 
+/// One connection more that is lent for writes, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Writing(Arc<AtomicUsize>);
+
+impl Writing {
+    pub(super) fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Connection {
     pub(super) fn new(stream: Stream, id: u32) -> Self {
         let now = Instant::now();
@@ -56,7 +81,8 @@ impl Connection {
             id,
             state: Arc::default(),
             charsets: Arc::default(),
-            for_writes: false,
+            writing: None,
+            handle: None,
             tracking_lost: false,
             prepared: PreparedStatements::default(),
             opened: now,

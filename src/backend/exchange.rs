@@ -9,7 +9,11 @@ use dauphin_proto::{
     response::{CONTROL_LIMIT, Kind, Part, Shape, Tracker},
 };
 
-use super::{connection::Connection, pool::Slot, server::Server};
+use super::{
+    connection::{Connection, Writing},
+    pool::Slot,
+    server::Server,
+};
 use crate::net::{Buffer, Stream};
 
 /// A borrowed connection with nothing in flight. Dropping it closes the connection.
@@ -62,12 +66,17 @@ impl Lease {
 
     /// Whether it was lent as the primary's.
     pub fn is_for_writes(&self) -> bool {
-        self.0.connection.for_writes
+        self.0.connection.writing.is_some()
     }
 
     /// Says as what it is lent.
     pub fn lent_for_writes(&mut self, for_writes: bool) {
-        self.0.connection.for_writes = for_writes;
+        let Held { connection, slot } = &mut self.0;
+        match (for_writes, &connection.writing) {
+            (true, Some(_)) => {}
+            (true, None) => connection.writing = Some(Writing::begin(&slot.server.writing)),
+            (false, _) => connection.writing = None,
+        }
     }
 
     /// Gives the connection back to its pool for the next session.

@@ -4,6 +4,7 @@
 //! when the response has ended. Whoever drops either closes the connection: only [`Lease::release`] reuses it.
 
 pub mod account;
+mod applied;
 pub mod connect;
 pub mod connection;
 pub mod exchange;
@@ -19,7 +20,7 @@ pub mod tls;
 pub use account::{Account, Proof};
 pub use connect::ConnectError;
 pub use connection::Connection;
-pub use exchange::{BackendLost, Exchange, Lease};
+pub use exchange::{BackendLost, Exchange, Lease, Own};
 pub use fleet::Fleet;
 pub use pool::{Pool, PoolError};
 pub use profile::Profile;

@@ -48,6 +48,28 @@ impl OwnConnection {
         self.answer().await
     }
 
+    /// Asks several questions in one write; the answers to those that were answered, up to the loss of the connection.
+    /// Not cancel safe: drop the connection.
+    pub async fn ask_all(&mut self, questions: &[&str]) -> Vec<Result<Own, AskError>> {
+        let mut bytes = Vec::new();
+        for question in questions {
+            command::put_query(&mut bytes, question.as_bytes());
+        }
+        if let Err(error) = self.0.stream.send(&bytes).await {
+            return vec![Err(error.into())];
+        }
+        let mut answers = Vec::new();
+        for _ in questions {
+            let answer = self.answer().await;
+            let lost = matches!(answer, Err(AskError::Lost(_)));
+            answers.push(answer);
+            if lost {
+                break;
+            }
+        }
+        answers
+    }
+
     pub(super) async fn answer(&mut self) -> Result<Own, AskError> {
         let Connection { stream, input, .. } = &mut self.0;
         let own = read_own(stream, input, Shape::Query).await?;

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -80,6 +80,8 @@ pub enum PoolError {
 pub struct Pool {
     limits: Limits,
     inner: Mutex<Inner>,
+    /// By which every open connection can be cut, lent or idle; those that have been closed are swept out now and then.
+    handles: Mutex<Vec<Weak<socket2::Socket>>>,
     /// Woken when a session has to wait: connections that are only kept at hand should be given back.
     pressure: Notify,
     totals: Totals,
@@ -147,6 +149,9 @@ pub struct Slot {
 impl Slot {
     /// The lease of a connection that was opened in this place.
     pub fn fill(self, connection: Connection) -> Lease {
+        if let Some(handle) = &connection.handle {
+            self.server.pool.handles.lock().push(Arc::downgrade(handle));
+        }
         self.server.pool.totals.opened.fetch_add(1, Relaxed);
         Lease(Held { connection: Box::new(connection), slot: self })
     }
@@ -194,7 +199,13 @@ pub struct Usage {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, inner: Mutex::default(), pressure: Notify::new(), totals: Totals::default() }
+        Self {
+            limits,
+            inner: Mutex::default(),
+            handles: Mutex::default(),
+            pressure: Notify::new(),
+            totals: Totals::default(),
+        }
     }
 
     /// How many connections there are.
@@ -259,6 +270,9 @@ impl Pool {
         if inner.may_open(&key, &server.pool.limits) {
             inner.count(&key);
             drop(inner);
+            if let Some(handle) = &connection.handle {
+                server.pool.handles.lock().push(Arc::downgrade(handle));
+            }
             server.pool.totals.opened.fetch_add(1, Relaxed);
             server.pool.put_back(&key, Box::new(connection));
         }
@@ -275,6 +289,7 @@ impl Pool {
     }
 
     fn put_back(&self, key: &Key, mut connection: Box<Connection>) {
+        connection.writing = None;
         let now = Instant::now();
         if now - connection.opened >= self.limits.max_age {
             drop(connection);
@@ -307,6 +322,7 @@ impl Pool {
         let pool = &server.pool;
         let now = Instant::now();
         let (mut gone, mut to_flush) = (Vec::new(), Vec::new());
+        pool.handles.lock().retain(|handle| handle.strong_count() > 0);
         let mut inner = pool.inner.lock();
         for Bucket { key, connections } in inner.idle.values_mut() {
             connections.retain_mut(|connection| {
@@ -338,6 +354,22 @@ impl Pool {
     /// Closes the idle connections of `account`, which does not prove anything any more.
     pub fn purge(&self, account: &Account) {
         self.close_idle(|key| key.account.id == account.id);
+    }
+
+    /// Cuts every connection, idle or lent, in the middle of whatever it does: the server is deposed. Whoever uses one
+    /// finds it lost.
+    pub fn cut(&self) {
+        let handles = std::mem::take(&mut *self.handles.lock());
+        for handle in handles.iter().filter_map(Weak::upgrade) {
+            // One that the server has closed already is cut.
+            let _ = handle.shutdown(std::net::Shutdown::Both);
+        }
+        self.clear();
+    }
+
+    /// Asks sessions to give back the connections that they only keep at hand.
+    pub fn press(&self) {
+        self.pressure.notify_waiters();
     }
 
     /// Closes all idle connections: the server is gone.

@@ -4,9 +4,9 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::{
     account::Account,
+    applied::Applied,
     connect::{self, ConnectError},
     exchange::Lease,
     pool::{Acquired, Key, Pool, PoolError},
@@ -21,7 +22,10 @@ use super::{
     state::State,
     tls::Tls,
 };
-use crate::{config::ServerAddress, topology::gtid::Position};
+use crate::{
+    config::ServerAddress,
+    topology::gtid::{Position, Reach, Written},
+};
 
 /// A server's place in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,8 +50,14 @@ pub struct Server {
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
     suspected: Notify,
-    /// How far it is known to have applied the primary's transactions.
-    applied: Mutex<Option<Position>>,
+    /// How many of its connections are lent as the primary's.
+    pub(super) writing: Arc<AtomicUsize>,
+    /// How far it is known to have applied the primaries' transactions.
+    applied: Mutex<Applied>,
+    /// How far it was behind the primary at the last poll, in microseconds; `UNKNOWN_LAG` if that is not known.
+    lag: AtomicU64,
+    /// Whether it is too far behind for the cluster's limit.
+    behind: AtomicBool,
 }
 
 impl fmt::Debug for Server {
@@ -55,6 +65,8 @@ impl fmt::Debug for Server {
         f.write_str(&self.name)
     }
 }
+
+const UNKNOWN_LAG: u64 = u64::MAX;
 
 /// Why no lease could be had.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +99,10 @@ impl Server {
             connect_timeout,
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
+            writing: Arc::default(),
             applied: Mutex::default(),
+            lag: AtomicU64::new(UNKNOWN_LAG),
+            behind: AtomicBool::new(false),
         }
     }
 
@@ -138,29 +153,87 @@ impl Server {
         was_suspect
     }
 
+    /// How many connections are lent as the primary's: each may be in the middle of a write.
+    pub fn writing(&self) -> usize {
+        self.writing.load(Ordering::SeqCst)
+    }
+
     /// Completes when somebody fails to reach it.
     pub async fn suspected(&self) {
         self.suspected.notified().await;
     }
 
-    /// Whether the server is known to have applied `position`.
+    /// Whether the server is known to have applied `position` and all before it.
     pub fn has_applied(&self, position: &Position) -> bool {
-        self.applied.lock().as_ref().is_some_and(|applied| applied.includes(position))
+        self.applied.lock().has(position)
     }
 
-    /// Remembers that it has applied `position`.
-    pub fn note_applied(&self, position: &Position) {
-        let mut applied = self.applied.lock();
-        match &mut *applied {
-            Some(known) if known.source == position.source => {
-                known.sequence = known.sequence.max(position.sequence)
-            }
-            other => *other = Some(position.clone()),
+    /// Whether the server is known to have applied all of these.
+    pub fn has_all(&self, written: &[Written]) -> bool {
+        if written.is_empty() {
+            return true;
         }
+        let applied = self.applied.lock();
+        written.iter().all(|written| applied.has(&written.position))
+    }
+
+    /// Whether it is known to lack `written`: it was asked after `since`, and after that had been written, and did not
+    /// have it. Of the primary of a term that had begun by `since` this says that the transaction is lost.
+    pub fn lacked(&self, written: &Written, since: Instant) -> bool {
+        self.applied.lock().lacked(written, since)
+    }
+
+    /// Whether it is known to have the whole sequence of `position` without a gap, as far as it is.
+    pub fn is_without_gaps(&self, position: &Position) -> bool {
+        self.applied.lock().is_without_gaps(position)
+    }
+
+    /// Remembers that it has applied `position` and all before it.
+    pub fn note_applied(&self, position: &Position) {
+        self.applied.lock().note(position);
+    }
+
+    /// Remembers how far it is in every sequence, as it said when asked at `asked_at`.
+    pub fn note_reaches(&self, asked_at: Instant, reaches: Vec<Reach>) {
+        self.applied.lock().note_all(asked_at, reaches);
     }
 
     /// Forgets what it has applied: it was restarted, or follows another source.
     pub fn forget_applied(&self) {
-        *self.applied.lock() = None;
+        *self.applied.lock() = Applied::default();
+    }
+
+    /// Tells everybody how far it is behind the primary; `None` if that is not known. For the monitor, at every poll.
+    pub fn set_lag(&self, lag: Option<Duration>) {
+        let micros = lag.map_or(UNKNOWN_LAG, |lag| {
+            u64::try_from(lag.as_micros()).unwrap_or(UNKNOWN_LAG).min(UNKNOWN_LAG - 1)
+        });
+        self.lag.store(micros, Ordering::Relaxed);
+    }
+
+    /// How far it was behind the primary at the last poll; `None` if that is not known.
+    pub fn lag(&self) -> Option<Duration> {
+        match self.lag.load(Ordering::Relaxed) {
+            UNKNOWN_LAG => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    /// Tells everybody whether it is too far behind for the cluster's limit. For the monitor, at every poll: see
+    /// [`Fitness`](crate::topology::lag::Fitness).
+    pub fn set_behind(&self, behind: bool) {
+        if self.behind.swap(behind, Ordering::Relaxed) != behind {
+            let lag_ms = self.lag().map(|lag| lag.as_millis() as u64);
+            if behind {
+                tracing::warn!(server = %self.name, lag_ms, "replica is too far behind: it takes no new reads");
+            } else {
+                tracing::info!(server = %self.name, lag_ms, "replica has caught up: it takes reads again");
+            }
+        }
+    }
+
+    /// Whether it is too far behind for the cluster's limit.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 }

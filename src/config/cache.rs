@@ -18,6 +18,8 @@ options! {
         prepared_per_connection: usize = count(1, 1_000_000).or(250);
         /// The most prepared statements that one session may hold.
         prepared_per_session: usize = count(1, 4_194_304).or(16_384);
+        /// How many words of causal hints are remembered; a read with a forgotten one waits for what it may have meant.
+        causal_tokens: usize = count(0, 10_000_000).or(100_000);
     }
 }
 

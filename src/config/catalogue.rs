@@ -2,8 +2,8 @@
 
 use super::options::KnownOption;
 use super::{
-    Account, Admin, Auth, Cache, ClientTls, Limits, Listen, Log, Monitor, Pool, Routing, Server, ServerTls,
-    Threads, User,
+    Account, Admin, Auth, Cache, ClientTls, Failover, Limits, Listen, Log, Monitor, Pool, Routing, Server,
+    ServerTls, Threads, User,
 };
 
 /// Every option there is, in the order of the file.
@@ -21,6 +21,7 @@ pub fn options() -> Vec<KnownOption> {
         ("cache", Cache::options()),
         ("limits", Limits::options()),
         ("monitor", Monitor::options()),
+        ("failover", Failover::options()),
         ("admin", Admin::options()),
         ("log", Log::options()),
         ("threads", Threads::options()),

@@ -8,8 +8,8 @@ use super::admin::report_open_door;
 use super::file::{Environment, FileConfig};
 use super::secret::world_readable;
 use super::{
-    Account, Admin, Auth, Cache, ClientTls, ClientTlsMode, Config, ConfigErrors, Limits, Listen, Log,
-    Mistake, Monitor, Pool, Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
+    Account, Admin, Auth, Cache, ClientTls, ClientTlsMode, Config, ConfigErrors, Failover, Limits, Listen,
+    Log, Mistake, Monitor, Pool, Routing, Server, ServerTls, Threads, Tls, User, options, unknown,
 };
 
 impl Config {
@@ -42,6 +42,7 @@ impl Config {
         let cache = Cache::read_fitting(&file.section("cache"));
         let limits = Limits::read(&file.section("limits"));
         let monitor = Monitor::read(&file.section("monitor"));
+        let failover = Failover::read(&file.section("failover"));
         let admin = Admin::read(&file.section("admin"));
         let log = Log::read(&file.section("log"));
         let threads = Threads::read(&file.section("threads"));
@@ -61,6 +62,7 @@ impl Config {
             cache: cache?,
             limits: limits?,
             monitor: monitor?,
+            failover: failover?,
             admin: admin?,
             log: log?,
             threads: threads?,

@@ -10,6 +10,7 @@ mod auth;
 mod cache;
 mod catalogue;
 mod client_tls;
+mod failover;
 mod file;
 mod given;
 mod kind;
@@ -47,6 +48,7 @@ pub use auth::{Auth, DefaultPlugin, ReadAccounts};
 pub use cache::Cache;
 pub use catalogue::options;
 pub use client_tls::{Certificate, ClientTls, ClientTlsMode};
+pub use failover::{Failover, FailoverMode};
 pub use given::{ConfigFile, Difference, Given};
 pub use limits::Limits;
 pub use listen::Listen;
@@ -55,7 +57,7 @@ pub use mistake::{ConfigErrors, Mistake};
 pub use monitor::Monitor;
 pub use options::{Absent, KnownOption};
 pub use pool::Pool;
-pub use routing::{Consistency, PrimaryReads, Routing};
+pub use routing::{Consistency, PrimaryReads, Routing, WhenStale};
 pub use secret::Secret;
 pub use server::Server;
 pub use server_tls::{Ca, ServerTls};
@@ -88,6 +90,8 @@ pub struct Config {
     pub limits: Limits,
     /// How often the servers are asked how they are.
     pub monitor: Monitor,
+    /// When a replica is promoted, and within which limits.
+    pub failover: Failover,
     /// Where operators see and steer dauphin.
     pub admin: Admin,
     /// What dauphin writes about itself.

@@ -10,10 +10,10 @@ options! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Monitor {
         /// How often each server is asked how it is.
-        interval: Duration = duration("10ms", "1m").or("500ms");
+        interval: Duration = duration("10ms", "1m").or("200ms");
         /// How long a server may take to answer.
         timeout: Duration = duration("10ms", "1m").or("1s");
         /// How long to wait before connecting again to a server that was lost.
-        reconnect: Duration = duration("10ms", "1m").or("250ms");
+        reconnect: Duration = duration("10ms", "1m").or("100ms");
     }
 }

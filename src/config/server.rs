@@ -22,9 +22,14 @@ pub struct Server {
     pub max_connections: usize,
     /// Where it stands, such as a data centre.
     pub zone: Option<String>,
+    /// Of equally good candidates the highest is promoted; 0 never is.
+    pub priority: u32,
+    /// Where other servers reach it, if not at `address`.
+    pub replication_address: Option<ServerAddress>,
 }
 
 const DEFAULT_WEIGHT: u32 = 100;
+const DEFAULT_PRIORITY: u32 = 100;
 
 options! {
     /// One server as written.
@@ -39,6 +44,10 @@ options! {
         max_connections: Option<usize> = count(1, 100_000).optional();
         /// Where it stands, such as a data centre; shown in logs and metrics.
         zone: Option<String> = text(64).optional();
+        /// Of the replicas that are equally far, the one of the highest priority is promoted; 0 never is.
+        priority: u32 = count(0, 1_000).or(DEFAULT_PRIORITY);
+        /// Where the other servers reach it when they replicate from it; without one, at its address.
+        replication_address: Option<ServerAddress> = ServerAddressKind.optional();
     }
 }
 
@@ -82,7 +91,15 @@ impl ServerOptions {
             return Self::read(&section);
         }
         let address = super::kind::Kind::read(&ServerAddressKind, written)?;
-        Some(Self { name: None, address, weight: DEFAULT_WEIGHT, max_connections: None, zone: None })
+        Some(Self {
+            name: None,
+            address,
+            weight: DEFAULT_WEIGHT,
+            max_connections: None,
+            zone: None,
+            priority: DEFAULT_PRIORITY,
+            replication_address: None,
+        })
     }
 
     fn into_server(self, limit: usize) -> Server {
@@ -92,6 +109,8 @@ impl ServerOptions {
             weight: self.weight,
             max_connections: self.max_connections.unwrap_or(limit),
             zone: self.zone,
+            priority: self.priority,
+            replication_address: self.replication_address,
         }
     }
 }

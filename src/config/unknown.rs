@@ -64,8 +64,9 @@ impl Unknown<'_> {
                 format!("did you mean {meant}?")
             };
         }
-        let elsewhere = self.known.iter().find_map(|path| path.strip_suffix(key).filter(|p| is_prefix(p)));
-        match elsewhere.map(heading) {
+        let places = self.known.iter().filter_map(|path| path.strip_suffix(key).filter(|p| is_prefix(p)));
+        // What holds for all is meant rather than what may be said of one.
+        match places.min_by_key(|place| place.contains("[]")).map(heading) {
             Some(heading) if !heading.is_empty() => format!("it belongs under {heading}"),
             _ => format!("the options here are {}", here.join(", ")),
         }

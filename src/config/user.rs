@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::kind::text;
+use super::kind::{choice, text};
 use super::options::{Settable, options};
+use super::routing::Consistency;
 use super::secret::{Secret, secret};
 use super::section::Section;
 use super::written::{Written, quoted};
@@ -18,6 +19,8 @@ options! {
         name: String = text(128).required(r#""app""#);
         /// The user's password.
         password: Secret = secret();
+        /// What this user's reads are promised, in place of [routing] consistency.
+        consistency: Option<Consistency> = choice(Consistency::WORDS).optional();
     }
 }
 

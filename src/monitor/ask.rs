@@ -1,147 +1,323 @@
-//! The questions: one server's role, version, replication threads and GTIDs.
+//! The questions: one server's role, version, replication threads, GTIDs and semi-synchronous replication.
 
-use std::fmt;
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
     backend::{
+        Own,
         connect::{ConnectError, ServerError},
         own::{AskError, OwnConnection},
     },
-    topology::{Flavour, flavour::Version},
+    topology::{
+        Flavour, Gtids,
+        dialect::{self, SemiSyncWords},
+        flavour::Version,
+        report::{GroupMember, Problem, Receiver, Replication, Report, SemiSync},
+    },
 };
 
-/// What a server said of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Its version.
-    pub version: Version,
-    /// `@@server_uuid`; on MariaDB `@@server_id`.
-    pub identity: String,
-    /// `@@read_only`
-    pub read_only: bool,
-    /// Its replication, if it replicates from somewhere.
-    pub replication: Option<Replication>,
-    /// `@@gtid_executed`, or MariaDB's `@@gtid_current_pos`.
-    pub gtids: String,
+/// The largest timeout that semi-synchronous replication knows, 4294967295 ms, is "for ever": seven weeks.
+const FOR_EVER: Duration = Duration::from_secs(30 * 86_400);
+
+/// What is remembered of a server from one question to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What the connection does not change: asked once.
+    known: Option<Known>,
+    /// MariaDB does not say when it last heard from its source, only how often: when that last changed.
+    signs_of_life: Option<(String, Instant)>,
 }
 
-/// The two halves of replication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replication {
-    /// Whether it receives, or is trying to.
-    pub receiving: bool,
-    /// Whether it applies what it has received.
-    pub applying: bool,
+#[derive(Debug, Clone)]
+struct Known {
+    version: Version,
+    /// Privileges that changing roles takes and the account does not have.
+    lacks: Vec<&'static str>,
+    /// MySQL: whether the account may read performance_schema.
+    reads_performance_schema: bool,
 }
 
-/// Why a server said nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// It cannot be reached, or does not answer in time.
-    Unreachable(String),
-    /// It refuses dauphin's account or its question.
-    Refused(String),
-    /// dauphin's account may not ask.
-    MissingPrivilege {
-        /// The server's words.
-        error: String,
-        /// The statement that mends it.
-        remedy: String,
-    },
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(cause) | Self::Refused(cause) => f.write_str(cause),
-            Self::MissingPrivilege { error, .. } => write!(f, "dauphin's account lacks a privilege: {error}"),
-        }
-    }
-}
-
-impl Problem {
-    /// What to do about it.
-    pub fn remedy(&self) -> &str {
-        match self {
-            Self::Unreachable(_) => {
-                "is the server up, and its address in `servers` right? dauphin keeps trying"
-            }
-            Self::Refused(_) => {
-                "check [account] user and password; `dauphin grants` prints the statements that create it"
-            }
-            Self::MissingPrivilege { remedy, .. } => remedy,
-        }
-    }
-
-    fn of_server(error: ServerError, flavour: Flavour) -> Self {
-        // ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR
-        if matches!(error.code, 1227 | 1142) {
-            let privilege = match flavour {
-                Flavour::MySql => "REPLICATION CLIENT",
-                Flavour::MariaDb => "REPLICA MONITOR",
-            };
-            let remedy = format!("run on the primary: GRANT {privilege} ON *.* TO <dauphin's account>");
-            return Self::MissingPrivilege { error: error.to_string(), remedy };
-        }
-        Self::Refused(error.to_string())
-    }
-}
-
-impl From<ConnectError> for Problem {
-    fn from(error: ConnectError) -> Self {
-        if error.is_unreachable() {
-            Self::Unreachable(error.to_string())
-        } else {
-            Self::Refused(error.to_string())
-        }
+impl Memory {
+    /// Another connection may see other things: a server that was restarted may have another version.
+    pub fn forget_connection(&mut self) {
+        self.known = None;
     }
 }
 
 /// Asks everything. Not cancel safe: drop the connection.
-pub async fn ask(connection: &mut OwnConnection) -> Result<Report, Problem> {
-    let version = connection.ask("SELECT VERSION()").await.map_err(|error| problem(error, Flavour::MySql))?;
-    let version = Version::parse(&String::from_utf8_lossy(version.first_value().unwrap_or_default()));
+///
+/// # Errors
+/// The server does not answer, or refuses a question.
+pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<Report, Problem> {
+    let known = match &memory.known {
+        Some(known) => known.clone(),
+        None => memory.known.insert(introduce(connection).await?).clone(),
+    };
+    let Known { version, lacks, reads_performance_schema } = known;
     let flavour = version.flavour;
-    let own = connection.ask(variables(flavour)).await.map_err(|error| problem(error, flavour))?;
-    let value = |name: &str| own.value(name).unwrap_or_default();
-    let replication = connection.ask(replication(&version)).await.map_err(|error| problem(error, flavour))?;
-    let yes = |names: [&str; 2]| names.iter().find_map(|name| replication.value(name)).unwrap_or_default();
-    let receiving = yes(["Replica_IO_Running", "Slave_IO_Running"]);
-    let applying = yes(["Replica_SQL_Running", "Slave_SQL_Running"]);
+    let mut questions =
+        vec![dialect::identity(flavour), dialect::SETTINGS, dialect::STATUS, dialect::replication(&version)];
+    if reads_performance_schema {
+        questions.extend([dialect::CONTACT, dialect::GROUP]);
+    }
+    let mut answers = Vec::new();
+    for answer in connection.ask_all(&questions).await {
+        answers.push(answer.map_err(|error| problem(error, flavour))?);
+    }
+    let identity = answers[0].value("identity").unwrap_or_default();
+    let text = |name: &str| answers[0].value(name).unwrap_or_default();
+    let settings = Pairs::new(&[&answers[1], &answers[2]]);
+    let gtids = |name: &str| {
+        Gtids::parse(flavour, &text(name))
+            .ok_or_else(|| Problem::Refused(format!("its GTIDs cannot be read: {}", text(name))))
+    };
+    let mut replication = replication(&version, &answers[3])?;
+    if let Some(replication) = &mut replication {
+        match (flavour, answers.get(4)) {
+            (Flavour::MySql, Some(contact)) => {
+                let number = |name: &str| contact.value(name)?.parse::<f64>().ok();
+                replication.silent_for = number("silent").map(|us| Duration::from_micros(us.max(0.0) as u64));
+                replication.heartbeat = number("heartbeat").filter(|s| *s > 0.0).map(Duration::from_secs_f64);
+            }
+            (Flavour::MySql, None) => {}
+            (Flavour::MariaDb, _) => {
+                let signs = signs_of_life(&answers[3]);
+                let now = Instant::now();
+                let since = match &memory.signs_of_life {
+                    Some((last, since)) if *last == signs => *since,
+                    _ => memory.signs_of_life.insert((signs, now)).1,
+                };
+                replication.silent_for = Some(now.saturating_duration_since(since));
+            }
+        }
+    }
+    let read_only = settings.is_on("read_only");
     Ok(Report {
-        identity: value("identity"),
-        read_only: matches!(value("read_only").as_str(), "1" | "ON"),
-        gtids: value("gtids"),
-        replication: (!replication.rows.is_empty())
-            .then(|| Replication { receiving: receiving != "No", applying: applying == "Yes" }),
+        group: answers.get(5).and_then(|answer| group(answer, &identity)),
+        read_only,
+        super_read_only: if flavour == Flavour::MySql {
+            settings.is_on("super_read_only")
+        } else {
+            read_only
+        },
+        uptime: Duration::from_secs(settings.number("Uptime")),
+        executed: gtids("executed")?,
+        purged: gtids("purged")?,
+        position: text("position").replace('\n', ""),
+        can_serve_replicas: settings.is_on("log_bin")
+            && (settings.is_on("log_replica_updates") || settings.is_on("log_slave_updates")),
+        semi_sync: semi_sync(&settings),
+        max_connections: settings.number("max_connections"),
+        identity,
+        replication,
+        lacks,
         version,
     })
 }
 
+/// What is asked once for each connection.
+async fn introduce(connection: &mut OwnConnection) -> Result<Known, Problem> {
+    let version = connection.ask("SELECT VERSION()").await.map_err(|error| problem(error, Flavour::MySql))?;
+    let version = Version::parse(&String::from_utf8_lossy(version.first_value().unwrap_or_default()));
+    let flavour = version.flavour;
+    let grants = connection.ask("SHOW GRANTS").await.map_err(|error| problem(error, flavour))?;
+    let reads_performance_schema =
+        flavour == Flavour::MySql && connection.ask(dialect::CONTACT).await.is_ok();
+    Ok(Known { lacks: lacks(flavour, &grants), version, reads_performance_schema })
+}
+
+/// The privileges that the account needs and SHOW GRANTS does not list.
+fn lacks(flavour: Flavour, grants: &Own) -> Vec<&'static str> {
+    let lines = grants.rows.iter().filter_map(|row| row.first()?.as_deref());
+    let global: Vec<String> = lines
+        .map(|line| String::from_utf8_lossy(line).to_uppercase())
+        .filter(|line| line.contains(" ON *.* TO "))
+        .collect();
+    let has = |privilege: &str| {
+        global.iter().any(|line| {
+            let listed = line.trim_start_matches("GRANT ").split(" ON *.* TO ").next().unwrap_or_default();
+            listed == "ALL PRIVILEGES"
+                || listed.split(',').any(|one| {
+                    let one = one.trim();
+                    // MariaDB renamed some: REPLICA for SLAVE.
+                    one == privilege || one.replace("REPLICA ", "SLAVE ") == privilege
+                })
+        })
+    };
+    dialect::privileges(flavour).iter().copied().filter(|privilege| !has(privilege)).collect()
+}
+
+/// Variables and counters by name, in lower case.
+struct Pairs(HashMap<String, String>);
+
+impl Pairs {
+    fn new(answers: &[&Own]) -> Self {
+        let text = |value: &Option<Vec<u8>>| {
+            String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
+        };
+        let rows = answers.iter().flat_map(|answer| &answer.rows).filter(|row| row.len() == 2);
+        Self(rows.map(|row| (text(&row[0]).to_lowercase(), text(&row[1]))).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(&name.to_lowercase()).map(String::as_str)
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        // MariaDB 12 has NO_LOCK and NO_LOCK_NO_ADMIN for read_only: whatever is not off is on.
+        self.get(name).is_some_and(|value| !matches!(value, "OFF" | "0" | ""))
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+}
+
+fn semi_sync(settings: &Pairs) -> SemiSync {
+    let (words, source, replica, count) = if settings.get("rpl_semi_sync_source_enabled").is_some() {
+        (SemiSyncWords::SourceReplica, "source", "replica", "wait_for_replica_count")
+    } else if settings.get("rpl_semi_sync_master_enabled").is_some() {
+        (SemiSyncWords::MasterSlave, "master", "slave", "wait_for_slave_count")
+    } else {
+        return SemiSync::default();
+    };
+    let of_source = |name: &str| format!("rpl_semi_sync_{source}_{name}");
+    let timeout = Duration::from_millis(settings.number(&of_source("timeout")));
+    SemiSync {
+        words,
+        source_enabled: settings.is_on(&of_source("enabled")),
+        source_active: settings.is_on(&of_source("status")),
+        // MariaDB always waits for one.
+        wait_for: settings.number(&of_source(count)).max(1) as u32,
+        clients: settings.number(&of_source("clients")) as u32,
+        timeout: (timeout < FOR_EVER).then_some(timeout),
+        waiting_sessions: settings.number(&of_source("wait_sessions")),
+        replica_enabled: settings.is_on(&format!("rpl_semi_sync_{replica}_enabled")),
+    }
+}
+
+/// The channel with the empty name, or the only one.
+fn replication(version: &Version, answer: &Own) -> Result<Option<Replication>, Problem> {
+    let Some(row) = main_channel(answer) else { return Ok(None) };
+    let value = |names: &[&str]| names.iter().find_map(|name| text(answer, row, name)).unwrap_or_default();
+    let number = |names: &[&str]| value(names).parse::<u64>().ok();
+    let received = match version.flavour {
+        Flavour::MySql => value(&["Retrieved_Gtid_Set"]),
+        Flavour::MariaDb => value(&["Gtid_IO_Pos"]),
+    };
+    let error = |number_name: &str, text_name: &str| {
+        number(&[number_name])
+            .filter(|number| *number != 0)
+            .map(|number| (number as u32, value(&[text_name])))
+    };
+    let source = match version.flavour {
+        Flavour::MySql => value(&["Source_UUID", "Master_UUID"]),
+        Flavour::MariaDb => value(&["Master_Server_Id"]),
+    };
+    Ok(Some(Replication {
+        source: if source == "0" { String::new() } else { source },
+        source_address: (
+            value(&["Source_Host", "Master_Host"]),
+            number(&["Source_Port", "Master_Port"]).unwrap_or_default() as u16,
+        ),
+        tls: value(&["Source_SSL_Allowed", "Master_SSL_Allowed"]) == "Yes",
+        receiver: match value(&["Replica_IO_Running", "Slave_IO_Running"]).as_str() {
+            "Yes" => Receiver::Connected,
+            "No" => Receiver::Stopped,
+            // "Connecting", and MariaDB's "Preparing"
+            _ => Receiver::Connecting,
+        },
+        receiver_error: error("Last_IO_Errno", "Last_IO_Error"),
+        applying: value(&["Replica_SQL_Running", "Slave_SQL_Running"]) == "Yes",
+        applier_error: error("Last_SQL_Errno", "Last_SQL_Error"),
+        received: Gtids::parse(version.flavour, &received)
+            .ok_or_else(|| Problem::Refused(format!("its GTIDs cannot be read: {received}")))?,
+        silent_for: None,
+        heartbeat: value(&["Slave_heartbeat_period"])
+            .parse::<f64>()
+            .ok()
+            .filter(|seconds| *seconds > 0.0)
+            .map(Duration::from_secs_f64),
+        delay: Duration::from_secs(number(&["SQL_Delay"]).unwrap_or_default()),
+        seconds_behind: number(&["Seconds_Behind_Source", "Seconds_Behind_Master"]),
+    }))
+}
+
+fn main_channel(answer: &Own) -> Option<usize> {
+    let name = |row| text(answer, row, "Channel_Name").or_else(|| text(answer, row, "Connection_name"));
+    let unnamed = (0..answer.rows.len()).find(|&row| name(row).is_none_or(|name| name.is_empty()));
+    unnamed.or((answer.rows.len() == 1).then_some(0))
+}
+
+/// The value of a column, as text; `None` if there is no such column.
+fn text(answer: &Own, row: usize, name: &str) -> Option<String> {
+    let at = answer.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?;
+    let value = answer.rows.get(row)?.get(at)?.as_deref().unwrap_or_default();
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// What changes on a MariaDB replica whenever it hears from its source.
+fn signs_of_life(answer: &Own) -> String {
+    let Some(row) = main_channel(answer) else { return String::new() };
+    let names = ["Slave_received_heartbeats", "Master_Log_File", "Read_Master_Log_Pos", "Gtid_IO_Pos"];
+    names.map(|name| text(answer, row, name).unwrap_or_default()).join(" ")
+}
+
+fn group(answer: &Own, identity: &str) -> Option<GroupMember> {
+    let members: Vec<[String; 3]> = (0..answer.rows.len())
+        .map(|row| {
+            ["MEMBER_ID", "MEMBER_STATE", "MEMBER_ROLE"]
+                .map(|name| text(answer, row, name).unwrap_or_default())
+        })
+        .collect();
+    let [_, state, role] = members.iter().find(|[id, ..]| id == identity)?.clone();
+    let seen = members.iter().filter(|[_, state, _]| matches!(state.as_str(), "ONLINE" | "RECOVERING"));
+    let has_majority = seen.count() * 2 > members.len();
+    Some(GroupMember { is_primary: role == "PRIMARY" && state == "ONLINE", has_majority, state })
+}
+
 fn problem(error: AskError, flavour: Flavour) -> Problem {
     match error {
-        AskError::Lost(error) => Problem::Unreachable(error.to_string()),
-        AskError::Refused(error) => Problem::of_server(error, flavour),
+        AskError::Lost(error) => Problem::Gone(error.to_string()),
+        AskError::Refused(error) => of_server(error, flavour),
     }
 }
 
-fn variables(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::MySql => {
-            "SELECT @@global.server_uuid AS identity, @@global.read_only AS read_only, @@global.gtid_executed AS gtids"
-        }
-        Flavour::MariaDb => {
-            "SELECT @@global.server_id AS identity, @@global.read_only AS read_only, @@global.gtid_current_pos AS gtids"
-        }
+fn of_server(error: ServerError, flavour: Flavour) -> Problem {
+    // ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR
+    if matches!(error.code, 1227 | 1142) {
+        let privilege = match flavour {
+            Flavour::MySql => "REPLICATION CLIENT",
+            Flavour::MariaDb => "REPLICA MONITOR",
+        };
+        let remedy = format!("run on the primary: GRANT {privilege} ON *.* TO <dauphin's account>");
+        return Problem::MissingPrivilege { error: error.to_string(), remedy };
     }
+    // ER_SERVER_SHUTDOWN, ER_SERVER_OFFLINE_MODE
+    if matches!(error.code, 1053) {
+        return Problem::Gone(error.to_string());
+    }
+    Problem::Refused(error.to_string())
 }
 
-/// MySQL has the word REPLICA since 8.0.22, MariaDB since 10.5.
-fn replication(version: &Version) -> &'static str {
-    match version.flavour {
-        Flavour::MySql if version.number < 80022 => "SHOW SLAVE STATUS",
-        Flavour::MySql => "SHOW REPLICA STATUS",
-        Flavour::MariaDb => "SHOW ALL SLAVES STATUS",
+impl From<ConnectError> for Problem {
+    fn from(error: ConnectError) -> Self {
+        use std::io::ErrorKind;
+        match &error {
+            ConnectError::Unreachable(cause)
+                if matches!(
+                    cause.kind(),
+                    ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+                ) =>
+            {
+                Self::Silent(error.to_string())
+            }
+            ConnectError::Timeout => Self::Silent(error.to_string()),
+            _ if error.is_unreachable() => Self::Gone(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
     }
 }
 
@@ -149,11 +325,61 @@ fn replication(version: &Version) -> &'static str {
 mod tests {
     use super::*;
 
+    fn answer(columns: &[&str], rows: &[&[&str]]) -> Own {
+        Own {
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            rows: rows
+                .iter()
+                .map(|row| row.iter().map(|value| Some(value.as_bytes().to_vec())).collect())
+                .collect(),
+            ..Own::default()
+        }
+    }
+
     #[test]
     fn a_missing_privilege_is_named_with_the_statement_that_mends_it() {
         let error = ServerError { code: 1227, sqlstate: *b"42000", message: b"Access denied".to_vec() };
-        assert!(
-            Problem::of_server(error, Flavour::MariaDb).remedy().contains("GRANT REPLICA MONITOR ON *.*")
+        assert!(of_server(error, Flavour::MariaDb).remedy().contains("GRANT REPLICA MONITOR ON *.*"));
+    }
+
+    #[test]
+    fn what_the_account_lacks_for_a_failover_is_read_from_its_grants() {
+        let grants = |lines: &[&str]| {
+            let rows: Vec<Vec<&str>> = lines.iter().map(|line| vec![*line]).collect();
+            let rows: Vec<&[&str]> = rows.iter().map(Vec::as_slice).collect();
+            answer(&["Grants"], &rows)
+        };
+        let all = grants(&["GRANT ALL PRIVILEGES ON *.* TO `d`@`%`"]);
+        assert!(lacks(Flavour::MariaDb, &all).is_empty());
+        let some = grants(&[
+            "GRANT RELOAD, PROCESS, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `d`@`%`",
+            "GRANT CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN ON *.* TO `d`@`%`",
+            "GRANT SYSTEM_VARIABLES_ADMIN ON `x`.* TO `d`@`%`",
+        ]);
+        assert_eq!(lacks(Flavour::MySql, &some), ["SYSTEM_VARIABLES_ADMIN"]);
+    }
+
+    #[test]
+    fn a_group_member_without_a_majority_is_known_as_such() {
+        let columns = ["MEMBER_ID", "MEMBER_STATE", "MEMBER_ROLE"];
+        let seen = answer(
+            &columns,
+            &[
+                &["a", "ONLINE", "PRIMARY"],
+                &["b", "UNREACHABLE", "SECONDARY"],
+                &["c", "UNREACHABLE", "SECONDARY"],
+            ],
         );
+        let member = group(&seen, "a").unwrap();
+        assert!(member.is_primary && !member.has_majority);
+        assert_eq!(group(&seen, "d"), None);
+    }
+
+    #[test]
+    fn the_unnamed_channel_is_the_one_that_counts() {
+        let columns = ["Channel_Name", "Source_UUID"];
+        assert_eq!(main_channel(&answer(&columns, &[&["x", "1"], &["", "2"]])), Some(1));
+        assert_eq!(main_channel(&answer(&columns, &[&["x", "1"], &["y", "2"]])), None);
+        assert_eq!(main_channel(&answer(&columns, &[])), None);
     }
 }

@@ -1,45 +1,83 @@
-//! Asking each server how it is, on connections and a thread of its own, and publishing what follows for sessions.
+//! Asking each server how it is, on connections and a thread of its own, for whoever judges the answers.
 
-mod ask;
-mod assemble;
+pub mod ask;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     backend::{Account, Fleet, Server, own::OwnConnection},
-    config::{Monitor as Config, PrimaryReads},
-    routing::Published,
-    topology::{
-        Flavour,
-        flavour::Version,
-        gtid::{self, Position},
-    },
+    config::Monitor as Config,
+    topology::report::{Problem, Report},
 };
-pub use ask::{Problem, Replication, Report};
-pub use assemble::Topology;
+use ask::Memory;
 
 /// How one server was when it was last asked.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// Its place in the config.
     pub server: usize,
+    /// When the question was sent.
+    pub asked_at: Instant,
+    /// When its answer was there.
+    pub answered_at: Instant,
     /// Whether it was suspected to be gone and is not.
     pub recovered: bool,
     /// What it said, or why it did not.
     pub report: Result<Report, Problem>,
 }
 
-/// Watches all servers and publishes a table for every change, for ever. Cancel safe: all it holds is connections.
-pub async fn run(
-    fleet: Arc<Fleet>,
-    account: Arc<Account>,
-    config: Config,
-    primary_reads: PrimaryReads,
-    published: Arc<Published>,
-) {
-    let (sender, mut observations) = mpsc::channel(fleet.servers.len() * 4);
+/// Where observations wait for their reader: the latest of each server, so that a reader that is busy finds no old ones.
+#[derive(Debug)]
+pub struct Observations {
+    latest: Mutex<Vec<Option<Observation>>>,
+    arrived: Notify,
+    pokes: Vec<Notify>,
+}
+
+impl Observations {
+    fn new(servers: usize) -> Self {
+        Self {
+            latest: Mutex::new((0..servers).map(|_| None).collect()),
+            arrived: Notify::new(),
+            pokes: (0..servers).map(|_| Notify::new()).collect(),
+        }
+    }
+
+    fn put(&self, observation: Observation) {
+        let mut latest = self.latest.lock();
+        let slot = &mut latest[observation.server];
+        let recovered = slot.as_ref().is_some_and(|earlier| earlier.recovered);
+        *slot = Some(Observation { recovered: observation.recovered || recovered, ..observation });
+        drop(latest);
+        self.arrived.notify_one();
+    }
+
+    /// Completes when there is something to take. Cancel safe.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Takes what has arrived.
+    pub fn take(&self) -> Vec<Observation> {
+        self.latest.lock().iter_mut().filter_map(Option::take).collect()
+    }
+
+    /// Has every server asked at once: one of them may be gone, and the others know more of it.
+    pub fn hurry(&self) {
+        self.pokes.iter().for_each(Notify::notify_one);
+    }
+}
+
+/// Watches all servers for ever. Cancel safe: all it holds is connections.
+pub fn watch(
+    fleet: &Arc<Fleet>,
+    account: &Arc<Account>,
+    config: &Config,
+) -> (Arc<Observations>, tokio::task::JoinSet<()>) {
+    let observations = Arc::new(Observations::new(fleet.servers.len()));
     let mut watchers = tokio::task::JoinSet::new();
     for (index, server) in fleet.servers.iter().enumerate() {
         let watcher = Watcher {
@@ -48,19 +86,11 @@ pub async fn run(
             account: account.clone(),
             config: config.clone(),
             connection: None,
+            memory: Memory::default(),
         };
-        watchers.spawn(watcher.run(sender.clone()));
+        watchers.spawn(watcher.run(observations.clone()));
     }
-    drop(sender);
-    let mut topology = Topology::new(fleet.servers.clone(), primary_reads);
-    while let Some(observation) = observations.recv().await {
-        let recovered = observation.recovered;
-        match topology.observe(observation) {
-            Some(table) => published.publish(table),
-            None if recovered => published.wake(),
-            None => {}
-        }
-    }
+    (observations, watchers)
 }
 
 struct Watcher {
@@ -69,35 +99,37 @@ struct Watcher {
     account: Arc<Account>,
     config: Config,
     connection: Option<OwnConnection>,
+    memory: Memory,
 }
 
 impl Watcher {
-    async fn run(mut self, sender: mpsc::Sender<Observation>) {
+    async fn run(mut self, observations: Arc<Observations>) {
         let mut last_problem = None;
         loop {
-            let began = Instant::now();
+            let asked_at = Instant::now();
             let report = match tokio::time::timeout(self.config.timeout, self.ask()).await {
                 Ok(report) => report,
                 Err(_) => {
                     self.connection = None;
-                    Err(Problem::Unreachable("no answer within [monitor] timeout".to_owned()))
+                    Err(Problem::Silent("no answer within [monitor] timeout".to_owned()))
                 }
             };
             let recovered = self.note(&report, &mut last_problem);
             let pause = if report.is_ok() { self.config.interval } else { self.config.reconnect };
-            if sender.send(Observation { server: self.index, recovered, report }).await.is_err() {
-                return;
-            }
-            self.pause(began + pause).await;
+            let answered_at = Instant::now();
+            observations.put(Observation { server: self.index, asked_at, answered_at, recovered, report });
+            self.pause(asked_at + pause, &observations.pokes[self.index]).await;
         }
     }
 
-    /// Until the next round; hardly at all when a session has just failed to reach the server.
-    async fn pause(&self, until: Instant) {
+    /// Until the next round; hardly at all when a session has just failed to reach the server, or the controller asks.
+    async fn pause(&self, until: Instant, poke: &Notify) {
         const SOON: Duration = Duration::from_millis(50);
+        let soon = until.min(Instant::now() + SOON);
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
-            () = self.server.suspected() => tokio::time::sleep_until(until.min(Instant::now() + SOON)).await,
+            () = self.server.suspected() => tokio::time::sleep_until(soon).await,
+            () = poke.notified() => {}
         }
     }
 
@@ -108,9 +140,12 @@ impl Watcher {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => OwnConnection::open(&self.server, &self.account).await.map_err(Problem::from)?,
+            None => {
+                self.memory.forget_connection();
+                OwnConnection::open(&self.server, &self.account).await.map_err(Problem::from)?
+            }
         };
-        let report = ask::ask(&mut connection).await?;
+        let report = ask::ask(&mut connection, &mut self.memory).await?;
         self.connection = Some(connection);
         Ok(report)
     }
@@ -128,17 +163,9 @@ impl Watcher {
         *last_problem = problem;
         match report {
             Ok(_) => return self.server.trust(),
-            Err(Problem::Unreachable(cause)) => self.server.suspect(cause),
+            Err(Problem::Gone(cause) | Problem::Silent(cause)) => self.server.suspect(cause),
             Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
         }
         false
-    }
-}
-
-/// How far `replica` is with the transactions of the server whose UUID is `primary`.
-fn applied(report: &Report, version: &Version, primary: &str) -> Vec<Position> {
-    match version.flavour {
-        Flavour::MySql => gtid::mysql_applied(&report.gtids, primary).into_iter().collect(),
-        Flavour::MariaDb => gtid::mariadb_applied(&report.gtids),
     }
 }

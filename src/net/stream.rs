@@ -46,6 +46,19 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// A second handle on the socket, by which the connection can be cut from another thread; `None` for a pipe.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn second_handle(&self) -> io::Result<Option<socket2::Socket>> {
+        match self {
+            Self::Tcp(tcp) => socket2::SockRef::from(tcp).try_clone().map(Some),
+            Self::Tls(tls) => socket2::SockRef::from(tls.get_ref().0).try_clone().map(Some),
+            Self::Unix(unix) => socket2::SockRef::from(unix).try_clone().map(Some),
+            Self::Pipe(_) => Ok(None),
+        }
+    }
+
     /// Takes the server's side of a TLS handshake.
     ///
     /// # Errors

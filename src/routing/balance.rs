@@ -1,6 +1,9 @@
 //! Round-robin by weight: the order in which replicas take reads.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::table::Published;
 use crate::backend::{Server, ServerId};
@@ -27,16 +30,33 @@ impl Rotation {
         &self.servers
     }
 
-    /// The server whose turn it is, passing over those that `unfit` says; `None` if it says all are.
-    pub fn next(&self, published: &Published, unfit: impl Fn(&Server) -> bool) -> Option<&Arc<Server>> {
+    /// The server whose turn it is among those that are `fit`, one that is `better` before others; `None` if none is fit.
+    pub fn next(
+        &self,
+        published: &Published,
+        fit: impl Fn(&Server) -> bool,
+        better: impl Fn(&Server) -> bool,
+    ) -> Option<&Arc<Server>> {
         if self.order.is_empty() {
             return None;
         }
         let turn = published.turn.fetch_add(1, Ordering::Relaxed);
         // One whole round sees every server.
-        (0..self.order.len())
+        let next = (0..self.order.len())
             .map(|ahead| &self.servers[usize::from(self.order[turn.wrapping_add(ahead) % self.order.len()])])
-            .find(|server| !unfit(server))
+            .find(|server| fit(server))?;
+        if better(next) {
+            return Some(next);
+        }
+        let (later, first) = self.servers.split_at(turn % self.servers.len());
+        let others = first.iter().chain(later).filter(|server| server.weight > 0 && server.id != next.id);
+        Some(others.into_iter().find(|server| fit(server) && better(server)).unwrap_or(next))
+    }
+
+    /// Of those that are `fit` the one that is least behind.
+    pub fn nearest(&self, fit: impl Fn(&Server) -> bool) -> Option<&Arc<Server>> {
+        let fit = self.servers.iter().filter(|server| server.weight > 0 && fit(server));
+        fit.min_by_key(|server| server.lag().unwrap_or(Duration::MAX))
     }
 
     /// The server of this id, if it takes reads.

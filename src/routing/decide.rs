@@ -1,11 +1,13 @@
 //! Where a statement goes, and why: pure, short, and always able to say its reason.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::table::{Published, RoutingTable};
 use crate::{
     backend::{Server, ServerId},
-    sql::{Access, Effect, Hint, Needs, Reason as Text, Statement},
+    config::WhenStale,
+    sql::{Access, Effect, Hint, LagLimit, Needs, Reason as Text, Statement},
+    topology::gtid::Written,
 };
 
 /// Where to.
@@ -19,6 +21,8 @@ pub enum Target {
     Primary,
     /// This replica.
     Replica(Arc<Server>),
+    /// Nowhere: every replica is further behind than it may be, and the config wants an error then.
+    Nowhere,
 }
 
 /// Why there: at once the metric label and the word that people read.
@@ -48,7 +52,7 @@ pub enum Reason {
     ReadOnlyTransaction,
     /// It could run on a replica, but none is in rotation.
     NoReplica,
-    /// The replica did not have the session's own writes in time.
+    /// The replicas are too far behind, or the one that was asked did not have the writes that are to be seen in time.
     Stale,
     /// The replica that had it failed, or could not take the session's state.
     ReplicaFailed,
@@ -212,6 +216,51 @@ pub struct Situation<'a> {
     pub tried: &'a [ServerId],
     /// Why it must be the primary, if an attempt elsewhere said so.
     pub to_primary: Option<Reason>,
+    /// How fresh a replica must be.
+    pub demand: Demand<'a>,
+}
+
+/// How fresh a replica must be to take a read.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand<'a> {
+    /// How far it may be behind.
+    pub limit: LagLimit,
+    /// The cluster's limit, for people: who is beyond it is known of each server.
+    pub cluster_limit: Option<Duration>,
+    /// What happens when all are further behind.
+    pub when_stale: WhenStale,
+    /// What the read must see: a replica that is known to have it comes before one that must be waited for.
+    pub wanted: &'a [Written],
+    /// How long it may be waited for: one that is further behind would be waited for in vain.
+    pub patience: Duration,
+}
+
+impl Demand<'_> {
+    /// Whether a server is further behind than it may be. One of which that is not known serves no read that names its
+    /// own limit; by the cluster's it is as good as it was.
+    fn excludes(&self, server: &Server, table: &RoutingTable) -> bool {
+        let excluded = match self.limit {
+            LagLimit::Off => false,
+            LagLimit::Cluster => server.is_behind(),
+            LagLimit::AtMost(limit) => server.lag().is_none_or(|lag| lag > limit),
+        };
+        excluded && !is_primary(server, table)
+    }
+
+    /// Why such a server is excluded, for people.
+    fn why_excluded(&self, server: &Server) -> Cow<'static, str> {
+        let limit = match self.limit {
+            LagLimit::AtMost(limit) => format!("limit {} ms", limit.as_millis()),
+            _ => match self.cluster_limit {
+                Some(limit) => format!("limit {} ms, back below half of it", limit.as_millis()),
+                None => "beyond the cluster's limit".to_owned(),
+            },
+        };
+        match server.lag() {
+            Some(lag) => format!("lag {} ms, {limit}", lag.as_millis()).into(),
+            None => format!("lag not known, {limit}").into(),
+        }
+    }
 }
 
 /// Decides. The published table is needed beside `table` for whose turn it is.
@@ -318,55 +367,97 @@ fn to_replica(
         _ if statement.hint.is_some() => Reason::Hint,
         _ => Reason::Text(statement.reason),
     };
-    let unfit = |server: &Server| server.is_suspect() || situation.tried.contains(&server.id);
+    let demand = situation.demand;
+    let answers = |server: &Server| !server.is_suspect() && !situation.tried.contains(&server.id);
+    let fit = |server: &Server| answers(server) && !demand.excludes(server, table);
     if let Some(Hint::Server(name)) = &statement.hint {
+        // Who names a server means it, whatever holds for the cluster; a limit in the same breath holds for it too.
+        let may = |server: &Server| answers(server) && (demand.limit == LagLimit::Cluster || fit(server));
         let named = table
             .replicas
             .servers()
             .iter()
-            .find(|server| server.name.eq_ignore_ascii_case(name) && !unfit(server));
+            .find(|server| server.name.eq_ignore_ascii_case(name) && may(server));
         if let Some(server) = named {
             return Decision { target: Target::Replica(server.clone()), reason };
         }
     }
-    match table.replicas.next(published, unfit) {
-        Some(server) => Decision { target: Target::Replica(server.clone()), reason },
-        None => Decision { target: Target::Primary, reason: Reason::NoReplica },
+    let has_wanted = |server: &Server| server.has_all(demand.wanted) || is_primary(server, table);
+    if let Some(server) = table.replicas.next(published, fit, has_wanted) {
+        let in_vain = !has_wanted(server) && server.lag().is_some_and(|lag| lag > demand.patience);
+        let server = if in_vain { table.replicas.nearest(fit).unwrap_or(server) } else { server };
+        return Decision { target: Target::Replica(server.clone()), reason };
     }
+    let Some(nearest) = table.replicas.nearest(answers) else {
+        return Decision { target: Target::Primary, reason: Reason::NoReplica };
+    };
+    let target = match demand.when_stale {
+        WhenStale::Primary => Target::Primary,
+        WhenStale::Replica => Target::Replica(nearest.clone()),
+        WhenStale::Error => Target::Nowhere,
+    };
+    Decision { target, reason: Reason::Stale }
+}
+
+/// The primary takes reads too if the config says so, and is never behind.
+fn is_primary(server: &Server, table: &RoutingTable) -> bool {
+    table.term().is_some_and(|term| term.server.id == server.id)
 }
 
 /// Why each server that was not chosen was not.
-pub fn not_chosen(decision: &Decision, table: &RoutingTable) -> Vec<(Arc<Server>, &'static str)> {
+pub fn not_chosen(
+    decision: &Decision,
+    demand: Demand<'_>,
+    table: &RoutingTable,
+) -> Vec<(Arc<Server>, Cow<'static, str>)> {
     let chosen = match &decision.target {
         Target::Replica(server) => Some(server.id),
         _ => None,
     };
     let primary = table.term().map(|term| term.server.clone());
-    let mut others = Vec::new();
+    let mut others: Vec<(Arc<Server>, Cow<'static, str>)> = Vec::new();
     if let Some(primary) = &primary
-        && matches!(decision.target, Target::Replica(_))
         && chosen != Some(primary.id)
     {
-        others.push((primary.clone(), "primary: a replica can serve it"));
+        match decision.target {
+            Target::Replica(_) => others.push((primary.clone(), "primary: a replica can serve it".into())),
+            Target::Nowhere => {
+                others.push((primary.clone(), "primary: [routing] when_stale forbids it".into()))
+            }
+            _ => {}
+        }
     }
+    let could_be_replica = matches!(decision.target, Target::Replica(_) | Target::Nowhere)
+        || matches!(decision.reason, Reason::Stale | Reason::NoReplica);
     for server in table.replicas.servers().iter().filter(|server| Some(server.id) != chosen) {
         let why = match decision.target {
             _ if primary.as_ref().is_some_and(|primary| primary.id == server.id) => continue,
-            _ if server.is_suspect() => "it does not answer",
-            Target::Replica(_) if server.weight == 0 => "its weight is 0",
-            Target::Replica(_) => "not its turn",
-            _ => "the statement cannot run on a replica now",
+            _ if server.is_suspect() => "it does not answer".into(),
+            _ if could_be_replica && server.weight == 0 => "its weight is 0".into(),
+            _ if could_be_replica && demand.excludes(server, table) => demand.why_excluded(server),
+            Target::Replica(_) if !server.has_all(demand.wanted) => {
+                "not known to have the writes that must be seen".into()
+            }
+            Target::Replica(_) => "not its turn".into(),
+            _ => "the statement cannot run on a replica now".into(),
         };
         others.push((server.clone(), why));
     }
-    others.extend(table.out.iter().map(|out| (out.server.clone(), out.cause)));
+    others.extend(table.out.iter().map(|out| (out.server.clone(), out.cause.into())));
     others
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::{Syntax, classify};
+    use crate::{
+        backend::Fleet,
+        config::Config,
+        routing::{Epoch, Primary, Term, balance::Rotation},
+        sql::{Syntax, classify},
+        topology::gtid::Position,
+    };
+    use tokio_util::sync::CancellationToken;
 
     const FREE: Situation<'_> = Situation {
         in_transaction: false,
@@ -383,7 +474,125 @@ mod tests {
         depends_on_server: false,
         tried: &[],
         to_primary: None,
+        demand: ANY,
     };
+
+    const ANY: Demand<'_> = Demand {
+        limit: LagLimit::Cluster,
+        cluster_limit: Some(Duration::from_secs(10)),
+        when_stale: WhenStale::Primary,
+        wanted: &[],
+        patience: Duration::from_millis(100),
+    };
+
+    /// db1 is primary; db2 and db3 take reads. How far they are behind, in ms.
+    fn replicas(lag_ms: [Option<u64>; 2]) -> RoutingTable {
+        let config = Config::for_tests(&["db1:3306", "db2:3306", "db3:3306"]);
+        let servers = Fleet::new(&config).unwrap().servers;
+        for (server, lag) in servers[1..].iter().zip(lag_ms) {
+            server.set_lag(lag.map(Duration::from_millis));
+        }
+        let term = Term { epoch: Epoch(1), server: servers[0].clone(), ended: CancellationToken::new() };
+        RoutingTable {
+            primary: Primary::Serving(Arc::new(term)),
+            replicas: Rotation::new(servers[1..].to_vec()),
+            ..RoutingTable::unknown()
+        }
+    }
+
+    /// Where a read goes, four times in a row.
+    fn reads(table: &RoutingTable, demand: Demand<'_>) -> String {
+        let (statement, published) = (classify(b"SELECT 1", &Syntax::default()), Published::default());
+        let situation = Situation { demand, ..FREE };
+        let targets = (0..4).map(|_| match decide(&statement, situation, table, &published) {
+            Decision { target: Target::Replica(server), reason } => {
+                format!("{}:{}", &server.name[..3], reason.label())
+            }
+            Decision { target, reason } => format!("{target:?}:{}", reason.label()),
+        });
+        let mut targets: Vec<String> = targets.collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets.join(" ")
+    }
+
+    fn at_most(ms: u64) -> Demand<'static> {
+        Demand { limit: LagLimit::AtMost(Duration::from_millis(ms)), ..ANY }
+    }
+
+    #[tokio::test]
+    async fn a_replica_beyond_the_limit_takes_no_reads() {
+        let table = replicas([Some(2300), Some(20)]);
+        assert_eq!(
+            reads(&table, ANY),
+            "db2:plain_read db3:plain_read",
+            "nobody is beyond the cluster's limit"
+        );
+        assert_eq!(reads(&table, at_most(500)), "db3:plain_read");
+        assert_eq!(reads(&table, at_most(2300)), "db2:plain_read db3:plain_read");
+        assert_eq!(reads(&table, at_most(10)), "Primary:stale_replica");
+        table.replicas.servers()[0].set_behind(true);
+        assert_eq!(reads(&table, ANY), "db3:plain_read");
+        assert_eq!(reads(&table, Demand { limit: LagLimit::Off, ..ANY }), "db2:plain_read db3:plain_read");
+    }
+
+    #[tokio::test]
+    async fn a_lag_that_is_not_known_keeps_no_promise() {
+        let table = replicas([None, None]);
+        assert_eq!(reads(&table, ANY), "db2:plain_read db3:plain_read");
+        assert_eq!(reads(&table, at_most(60_000)), "Primary:stale_replica");
+    }
+
+    #[tokio::test]
+    async fn when_all_are_too_far_behind_the_policy_decides() {
+        let table = replicas([Some(9000), Some(8000)]);
+        let demand = |when_stale| Demand { when_stale, ..at_most(500) };
+        assert_eq!(reads(&table, demand(WhenStale::Primary)), "Primary:stale_replica");
+        assert_eq!(reads(&table, demand(WhenStale::Replica)), "db3:stale_replica", "the nearest");
+        assert_eq!(reads(&table, demand(WhenStale::Error)), "Nowhere:stale_replica");
+        table.replicas.servers().iter().for_each(|server| server.suspect("gone"));
+        assert_eq!(
+            reads(&table, demand(WhenStale::Error)),
+            "Primary:no_replica",
+            "they are not stale but gone"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_has_the_writes_comes_first() {
+        let table = replicas([Some(0), Some(0)]);
+        let position = Position { source: 1, tag: "".into(), sequence: 7 };
+        let wanted = [Written { position: position.clone(), at: std::time::Instant::now() }];
+        let demand = Demand { wanted: &wanted, ..ANY };
+        assert_eq!(reads(&table, demand), "db2:plain_read db3:plain_read", "none is known to have them");
+        table.replicas.servers()[1].note_applied(&position);
+        assert_eq!(reads(&table, demand), "db3:plain_read");
+        table.replicas.servers()[1].set_behind(true);
+        assert_eq!(reads(&table, demand), "db2:plain_read", "a limit is a limit");
+        let table = replicas([Some(2300), Some(20)]);
+        assert_eq!(reads(&table, demand), "db3:plain_read", "waiting on the other would be in vain");
+        table.replicas.servers()[0].note_applied(&position);
+        assert_eq!(reads(&table, demand), "db2:plain_read", "it is late, but has this write");
+    }
+
+    #[tokio::test]
+    async fn every_server_that_was_not_chosen_says_why() {
+        let table = replicas([Some(2300), Some(20)]);
+        let statement = classify(b"SELECT 1", &Syntax::default());
+        let check = |demand: Demand<'_>, expected: &[&str]| {
+            let decision = decide(&statement, Situation { demand, ..FREE }, &table, &Published::default());
+            let why: Vec<_> = not_chosen(&decision, demand, &table)
+                .into_iter()
+                .map(|(server, why)| format!("{} {why}", &server.name[..3]))
+                .collect();
+            assert_eq!(why, expected);
+        };
+        check(at_most(500), &["db1 primary: a replica can serve it", "db2 lag 2300 ms, limit 500 ms"]);
+        check(at_most(10), &["db2 lag 2300 ms, limit 10 ms", "db3 lag 20 ms, limit 10 ms"]);
+        table.replicas.servers()[0].set_behind(true);
+        let db2 = "db2 lag 2300 ms, limit 10000 ms, back below half of it";
+        check(ANY, &["db1 primary: a replica can serve it", db2]);
+    }
 
     /// Decides over a table without replicas.
     fn check(text: &str, situation: Situation<'_>, target: &str, reason: Reason) {

@@ -114,6 +114,12 @@ impl Published {
         self.table.load()
     }
 
+    /// Whether `term` is being served at this moment.
+    pub fn serves(&self, term: &Term) -> bool {
+        let table = self.table.load();
+        table.term().is_some_and(|now| now.epoch == term.epoch)
+    }
+
     /// The current table, to keep across a wait.
     pub fn load_full(&self) -> Arc<RoutingTable> {
         self.table.load_full()

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     backend::{Account, Proof},
-    config::{Secret, User},
+    config::{Consistency, Secret, User},
 };
 
 /// What is remembered of a proven account.
@@ -26,11 +26,18 @@ struct Known {
     proven: Instant,
 }
 
+/// What the config says of a user.
+#[derive(Debug)]
+struct Configured {
+    password: Secret,
+    consistency: Option<Consistency>,
+}
+
 /// The registry. Passwords are held in memory only: a server whose cache is cold wants the password itself.
 #[derive(Debug)]
 pub struct Accounts {
     known: Mutex<HashMap<Box<[u8]>, Known>>,
-    configured: HashMap<Box<[u8]>, Secret>,
+    configured: HashMap<Box<[u8]>, Configured>,
     recheck: Duration,
     most: usize,
 }
@@ -38,14 +45,22 @@ pub struct Accounts {
 impl Accounts {
     /// An empty registry, with the users of the config.
     pub fn new(users: &[User], recheck: Duration, most: usize) -> Self {
-        let configured =
-            users.iter().map(|user| (user.name.as_bytes().into(), user.password.clone())).collect();
+        let configured = users.iter().map(|user| {
+            let configured = Configured { password: user.password.clone(), consistency: user.consistency };
+            (user.name.as_bytes().into(), configured)
+        });
+        let configured = configured.collect();
         Self { known: Mutex::default(), configured, recheck, most }
     }
 
     /// The password that the config gives a user.
     pub fn configured(&self, user: &[u8]) -> Option<&Secret> {
-        self.configured.get(user)
+        self.configured.get(user).map(|configured| &configured.password)
+    }
+
+    /// What the config promises a user's reads, if it says.
+    pub fn consistency(&self, user: &[u8]) -> Option<Consistency> {
+        self.configured.get(user)?.consistency
     }
 
     /// The account, if `answer` to `nonce` by `caching_sha2_password` fits a proof that is still trusted.

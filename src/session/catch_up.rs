@@ -1,6 +1,6 @@
 //! Bringing a backend connection to the session's state: what it lacks is written in front of the command, in one write.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dauphin_proto::{command, response::Shape};
 
@@ -8,7 +8,7 @@ use crate::{
     backend::{
         Connection, Exchange, State, connect::ServerError, connection::Charsets, exchange::BackendLost,
     },
-    topology::{Flavour, gtid::LastWrite},
+    topology::{Flavour, gtid::Position},
 };
 
 /// What stands in front of a command, and which answers come before the command's own.
@@ -22,7 +22,7 @@ pub struct CatchUp {
 #[derive(Debug, Clone)]
 enum Step {
     State(Shape),
-    Wait(LastWrite),
+    Wait(Vec<Position>),
 }
 
 /// Why the command behind a catch-up must not count.
@@ -34,8 +34,8 @@ pub enum CatchUpError {
     /// The server cannot take the session's state, for example because the schema is not there.
     #[error(transparent)]
     Refused(ServerError),
-    /// The replica does not have the session's last write yet.
-    #[error("the replica does not have the session's last write yet")]
+    /// The replica does not have what it was to wait for yet.
+    #[error("the replica does not have the writes that must be seen yet")]
     Stale,
 }
 
@@ -107,10 +107,10 @@ impl CatchUp {
         self.query(flavour.tracking().as_bytes());
     }
 
-    /// Lets the server wait until it has the session's last write.
-    pub fn wait_for(&mut self, flavour: Flavour, write: &LastWrite, at_most: std::time::Duration) {
-        command::put_query(&mut self.bytes, flavour.wait_for(&write.gtids, at_most.as_secs_f64()).as_bytes());
-        self.answers.push(Step::Wait(write.clone()));
+    /// Lets the server wait until it has applied `set`, which is these positions.
+    pub fn wait_for(&mut self, flavour: Flavour, set: &str, positions: Vec<Position>, at_most: Duration) {
+        command::put_query(&mut self.bytes, flavour.wait_for(set, at_most.as_secs_f64()).as_bytes());
+        self.answers.push(Step::Wait(positions));
     }
 
     fn query(&mut self, text: &[u8]) {
@@ -124,15 +124,13 @@ impl CatchUp {
     /// See [`CatchUpError`]; the exchange is of no use then.
     pub async fn answers(self, exchange: &mut Exchange) -> Result<(), CatchUpError> {
         for step in self.answers {
-            let shape = if let Step::State(shape) = step { shape } else { Shape::Query };
+            let shape = if let Step::State(shape) = &step { *shape } else { Shape::Query };
             let answer = exchange.own_response(shape).await?;
-            if let Step::Wait(write) = step {
+            if let Step::Wait(positions) = step {
                 if answer.first_value() != Some(b"0") {
                     return Err(CatchUpError::Stale);
                 }
-                if let Some(position) = &write.position {
-                    exchange.server().note_applied(position);
-                }
+                positions.iter().for_each(|position| exchange.server().note_applied(position));
             } else if let Some(error) = answer.error {
                 return Err(CatchUpError::Refused(error));
             }

@@ -17,8 +17,10 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     accounts::Accounts,
     catch_up::{CatchUp, CatchUpError},
+    freshness::Terms,
     login,
     registry::Registry,
+    writes::SharedWrites,
 };
 use crate::{
     backend::{
@@ -54,6 +56,9 @@ pub struct Context {
     pub classifications: ClassificationCache,
     /// Reads that a replica has refused as writes.
     pub misrouted: Misrouted,
+    /// What sessions have written, for reads that must see other sessions' writes.
+    pub writes: SharedWrites,
+    pub(super) terms: Terms,
     /// What is counted.
     pub metrics: Metrics,
     /// All sessions, by the id that their clients know.
@@ -87,6 +92,8 @@ impl Context {
                 config.cache.max_text,
             ),
             misrouted: Misrouted::new(config.routing.digest_memory),
+            writes: SharedWrites::new(config.cache.causal_tokens),
+            terms: Terms::default(),
             metrics: Metrics::new(config.servers.len(), config.threads.data_threads(), config.admin.digests),
             sessions: Registry::new(config.listen.max_connections),
             drain_timeout_ms: AtomicU64::new(config.listen.drain_timeout.as_millis() as u64),
@@ -163,7 +170,7 @@ impl Context {
     /// The server's refusal, or that no server can be reached.
     pub async fn prove(&self, account: &Arc<Account>, profile: Profile) -> Result<(), LeaseError> {
         let mut last = None;
-        for server in self.servers_to_ask() {
+        for server in self.servers_to_ask().await {
             match connect::connect(&server, account, profile).await {
                 Ok(connection) => {
                     Pool::adopt(&server, Key { account: account.clone(), profile }, connection);
@@ -192,8 +199,18 @@ impl Context {
         self.fleet.servers.iter().for_each(|server| server.pool.purge(account));
     }
 
-    /// The primary first, then the replicas, those that fail last.
-    fn servers_to_ask(&self) -> Vec<Arc<Server>> {
+    /// The primary first, then the replicas, those that fail last. While none is known to answer, a primary is waited for.
+    async fn servers_to_ask(&self) -> Vec<Arc<Server>> {
+        let servers = self.servers_in_rotation();
+        if servers.iter().any(|server| !server.is_suspect()) {
+            return servers;
+        }
+        // Whoever asks says why there is none.
+        let _ = self.hold.primary(&self.published).await;
+        self.servers_in_rotation()
+    }
+
+    fn servers_in_rotation(&self) -> Vec<Arc<Server>> {
         let table = self.published.load();
         let mut servers: Vec<_> = table.term().map(|term| term.server.clone()).into_iter().collect();
         servers.extend(table.replicas.servers().iter().cloned());
@@ -212,7 +229,7 @@ impl Context {
         wanted: &Arc<State>,
     ) -> Result<(), Answer> {
         let mut last = "no server is in rotation".to_owned();
-        for server in self.servers_to_ask() {
+        for server in self.servers_to_ask().await {
             match Self::bring_to(&server, account, profile, wanted).await {
                 Ok(()) => return Ok(()),
                 Err(Reached::No(cause)) => last = cause,
@@ -250,7 +267,7 @@ impl Context {
         if user.len() * 2 > OWN_RESPONSE_LIMIT {
             return Vec::new();
         }
-        for server in self.servers_to_ask() {
+        for server in self.servers_to_ask().await {
             match self.ask(&server, &query).await {
                 Ok(rows) => {
                     let first = rows.iter().filter_map(|row| row.first()?.as_deref());
@@ -277,7 +294,7 @@ impl Context {
 
     /// Asks a server on a connection of the account's, the primary first; `None` if none answers with rows.
     pub async fn ask_as(&self, account: &Arc<Account>, profile: Profile, query: &str) -> Option<Vec<Row>> {
-        for server in self.servers_to_ask() {
+        for server in self.servers_in_rotation() {
             match self.ask_server(&server, account, profile, query).await {
                 Ok(rows) => return Some(rows),
                 Err(Asked::NotAllowed) => return None,

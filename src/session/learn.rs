@@ -97,7 +97,7 @@ pub struct Reported {
     pub any_state: bool,
     /// A variable or the schema was named.
     pub named: bool,
-    /// The transactions that the statement wrote.
+    /// The transactions that the latest packet said were written, until somebody takes it.
     pub last_write: Option<LastWrite>,
     /// Variables that cannot be set again elsewhere to the same effect.
     pub not_carried: Vec<String>,
@@ -244,7 +244,7 @@ mod tests {
     fn mariadb_s_last_gtid_is_the_last_write() {
         let (mut state, mut tracks, mut reported) = (Arc::default(), Tracks::default(), Reported::default());
         reported.take(b"\x00\x11\x09last_gtid\x060-1-20", Flavour::MariaDb, &mut state, &mut tracks).unwrap();
-        assert_eq!(&*reported.last_write.unwrap().gtids, "0-1-20");
+        assert_eq!(reported.last_write.unwrap().last.sequence, 20);
         assert!(state.variables.is_empty());
     }
 }

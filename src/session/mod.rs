@@ -8,6 +8,7 @@ mod binding;
 mod catch_up;
 mod client;
 mod context;
+mod freshness;
 mod kill;
 mod learn;
 mod lingering;
@@ -20,6 +21,7 @@ mod route;
 mod run;
 mod settle;
 mod statements;
+pub mod writes;
 
 use std::{
     io,
@@ -41,9 +43,10 @@ pub use context::Context;
 
 use crate::{
     backend::{Account, Profile, State, state::is_on},
+    config::Consistency,
     error::{Answer, ClientError},
-    sql::{Access, Charset, Syntax},
-    topology::{Flavour, gtid::LastWrite},
+    sql::{Access, Charset, LagLimit, Syntax},
+    topology::{Flavour, gtid::Frontier},
 };
 use binding::{Binding, Pins};
 use client::Packet;
@@ -53,6 +56,7 @@ use login::{LoggedIn, LoginError};
 use prepared::PreparedStatements;
 use registry::{Registered, Registry};
 use route::Route;
+use writes::TransactionTokens;
 
 /// A session.
 pub struct Session {
@@ -75,8 +79,12 @@ pub struct Session {
     last_on_binding: bool,
     /// How many rows the last statement sent; `None` if it was none that has rows.
     last_rows: Option<u64>,
-    /// The session's last write, if a replica may not have it yet.
-    last_write: Option<LastWrite>,
+    /// What the session has written: a replica may not have it yet.
+    own_writes: Frontier,
+    /// The causal tokens of the current transaction.
+    tokens: TransactionTokens,
+    /// Whose writes its user's reads must see.
+    consistency: Consistency,
     wishes: Wishes,
     route: Route,
 }
@@ -85,8 +93,9 @@ pub struct Session {
 #[derive(Debug, Clone, Default)]
 struct Wishes {
     access_mode: Option<Access>,
-    /// Whether reads wait for the session's own writes; `None`: as the config says.
-    wait_for_my_writes: Option<bool>,
+    /// Whose writes reads must see; `None`: as the config says.
+    consistency: Option<Consistency>,
+    max_lag: LagLimit,
     wait_timeout: Option<Duration>,
 }
 
@@ -157,10 +166,13 @@ impl Session {
             status: status::AUTOCOMMIT,
             last_on_binding: false,
             last_rows: None,
-            last_write: None,
+            own_writes: Frontier::default(),
+            tokens: TransactionTokens::default(),
+            consistency: Consistency::Session,
             wishes: Wishes::default(),
             route: Route::default(),
         };
+        session.take_user_s_level();
         session.enter(logged_in.schema);
         session.route.login_sequence = logged_in.sequence;
         session
@@ -171,6 +183,12 @@ impl Session {
         if schema.is_some() {
             State::change(&mut self.state, |state| state.schema = schema.map(Into::into));
         }
+    }
+
+    /// What the config promises this user's reads.
+    fn take_user_s_level(&mut self) {
+        let of_user = self.context.accounts.consistency(&self.account.user);
+        self.consistency = of_user.unwrap_or(self.context.config.routing.consistency);
     }
 
     async fn run(&mut self) -> Result<(), SessionError> {
@@ -311,6 +329,7 @@ impl Session {
         self.insert_id = InsertId::default();
         self.status = status::AUTOCOMMIT;
         self.wishes = Wishes::default();
+        self.tokens.clear();
         self.enter(schema);
     }
 
@@ -329,7 +348,8 @@ impl Session {
                 self.account = logged_in.account;
                 self.registered.entry.set_account(self.account.clone());
                 self.profile = logged_in.profile;
-                self.last_write = None;
+                self.own_writes.clear();
+                self.take_user_s_level();
                 self.reset(logged_in.schema);
                 Ok(self.client.ok(self.status, logged_in.sequence).await?)
             }

@@ -2,8 +2,9 @@
 
 use dauphin_proto::reply;
 
-use super::{Session, SessionError, client::Packet, route::Role, run::Attempts};
+use super::{Session, SessionError, client::Packet, freshness::of_hint, route::Role, run::Attempts};
 use crate::{
+    config::Consistency,
     error::ClientError,
     routing::decide::{Target, not_chosen},
     sql::{OwnStatement, Setting},
@@ -24,7 +25,8 @@ impl Session {
     async fn explain_route(&mut self, text: &[u8]) -> Result<(), SessionError> {
         let syntax = self.syntax();
         let statement = self.context.classifications.classify(text, &syntax);
-        let decision = self.decide(&statement, &Attempts::default());
+        let wanted = self.wanted(&statement);
+        let decision = self.decide(&statement, &Attempts::default(), &wanted);
         let table = self.context.published.load_full();
         let (server, role) = match &decision.target {
             Target::Replica(server) => (Some(server.clone()), self.role_now(server)),
@@ -33,12 +35,13 @@ impl Session {
             Target::Previous => {
                 self.known(self.lingering.as_ref().map(|lingering| lingering.lease.server().clone()))
             }
+            Target::Nowhere => (None, Role::Replica),
         };
         let name = server.as_ref().map_or("(none)".to_owned(), |server| server.name.clone());
         let mut rows = vec![row(&[&name, "yes", role.label(), decision.reason.label()])];
-        for (other, why) in not_chosen(&decision, &table) {
+        for (other, why) in not_chosen(&decision, self.demand(&statement, &wanted), &table) {
             if server.as_ref().is_none_or(|server| server.id != other.id) {
-                rows.push(row(&[&other.name, "no", self.role_now(&other).label(), why]));
+                rows.push(row(&[&other.name, "no", self.role_now(&other).label(), &why]));
             }
         }
         self.show(&["server", "chosen", "role", "reason"], &rows).await
@@ -65,11 +68,16 @@ impl Session {
     async fn router_set(&mut self, setting: &Setting) -> Result<(), SessionError> {
         match setting {
             Setting::AccessMode(mode) => self.wishes.access_mode = *mode,
-            Setting::WaitForMyWrites(wait) => self.wishes.wait_for_my_writes = Some(*wait),
+            Setting::WaitForMyWrites(false) => self.wishes.consistency = Some(Consistency::Eventual),
+            Setting::WaitForMyWrites(true) => {
+                self.wishes.consistency = Some(self.consistency.max(Consistency::Session));
+            }
+            Setting::Consistency(level) => self.wishes.consistency = level.map(of_hint),
+            Setting::MaxReplicaLag(limit) => self.wishes.max_lag = *limit,
             Setting::WaitForMyWritesTimeout(timeout) => self.wishes.wait_timeout = Some(*timeout),
             // SHOW LAST ROUTE says what a trace would.
             Setting::Trace(_) => {}
-            Setting::Wrong(what) => return Ok(self.say(ClientError::syntax(what)).await?),
+            Setting::Wrong(what) => return Ok(self.say(ClientError::unknown_setting(what)).await?),
         }
         Ok(self.say_ok().await?)
     }

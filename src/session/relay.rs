@@ -3,7 +3,7 @@
 //! Rows are written from the buffer they were read into. OK and ERR packets are looked at, since the server's own word
 //! on status, state and GTIDs is in them, and rewritten where the client's dialect differs.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use dauphin_proto::{
     execute::STATEMENT_ID_AT,
@@ -15,10 +15,14 @@ use dauphin_proto::{
 use super::{
     client::Client,
     learn::{Reported, Tracks},
+    writes::{SharedWrites, TransactionTokens},
 };
 use crate::{
     backend::{Exchange, Lease, State, exchange::BackendLost},
-    topology::Flavour,
+    topology::{
+        Flavour,
+        gtid::{Frontier, LastWrite},
+    },
 };
 
 /// ER_SERVER_SHUTDOWN: the server is going.
@@ -35,6 +39,21 @@ pub struct Listener<'a> {
     pub flavour: Flavour,
     /// Status flags before the response.
     pub status: u16,
+    /// What the session has written.
+    pub own_writes: &'a mut Frontier,
+    /// What all sessions have written.
+    pub all_writes: &'a SharedWrites,
+    /// The causal tokens of the current transaction.
+    pub tokens: &'a TransactionTokens,
+}
+
+impl Listener<'_> {
+    /// Takes in a write before the client hears of it: whoever learns of it from the client must find it noted.
+    fn written(&mut self, write: &LastWrite) {
+        let at = Instant::now();
+        write.positions().for_each(|position| self.own_writes.note(position, at));
+        self.all_writes.note(write, at, self.tokens);
+    }
 }
 
 /// What a response said.
@@ -305,7 +324,11 @@ impl Relay<'_> {
         let Listener { state, tracks, flavour, .. } = &mut self.listener;
         if !ok.state.is_empty() {
             outcome.reported.take(ok.state, *flavour, state, tracks)?;
+            if let Some(write) = outcome.reported.last_write.take() {
+                self.listener.written(&write);
+            }
         }
+        let tracks = &*self.listener.tracks;
         let as_eof = kind == Kind::RowsEnd && !self.dialect.deprecate_eof;
         if !as_eof && ok.status & status::STATE_CHANGED == 0 {
             return Ok(None);

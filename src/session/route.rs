@@ -31,6 +31,7 @@ fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {
         tables: Vec::new(),
         tables_known: false,
         hint: None,
+        freshness: None,
         statements: 1,
         digest: 0,
         kill: None,

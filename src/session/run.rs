@@ -19,7 +19,6 @@ use crate::{
     backend::{
         BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on,
     },
-    config::Consistency,
     error::{Answer, ClientError},
     metrics::{DIGEST_TEXT, Metrics, Place, Retry},
     routing::{
@@ -27,7 +26,7 @@ use crate::{
         decide::{Decision, Reason, Situation, Target, decide},
     },
     sql::{Effect, Needs, Statement, Syntax, normalise},
-    topology::Flavour,
+    topology::{Flavour, gtid::Written},
 };
 
 /// Errors by which a read-only server refuses a write; MySQL's 1290 and 1792, and 1836 while it is in read-only mode.
@@ -35,9 +34,6 @@ const READ_ONLY_SERVER: [u16; 4] = [1290, 1792, 1836, SHUTTING_DOWN];
 
 /// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
 const SERVER_IS_READ_ONLY: u16 = 1290;
-
-/// How much later than asked for a replica's answer to a wait may come before the replica is passed over.
-const ANSWER_GRACE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How often a statement is tried anew before its last error is told, whatever the number of servers.
 const MOST_ATTEMPTS: usize = 16;
@@ -67,6 +63,8 @@ pub(super) enum Again {
     OnPrimary(Reason),
     /// Wherever it is decided now.
     Anywhere(String),
+    /// Once there is a primary again: its term ended before anything was sent.
+    Held,
 }
 
 /// What earlier attempts at a statement have taught.
@@ -84,6 +82,9 @@ impl Attempts {
     /// # Errors
     /// There have been enough.
     pub fn learn(&mut self, again: Again, metrics: &Metrics) -> Result<(), ClientError> {
+        if matches!(again, Again::Held) {
+            return Ok(());
+        }
         self.count += 1;
         let cause = match again {
             Again::NotOn(server) => {
@@ -94,6 +95,7 @@ impl Attempts {
                 self.to_primary = Some(reason);
                 Retry::OnPrimary
             }
+            Again::Held => Retry::Anywhere,
             Again::Anywhere(cause) => {
                 self.last = cause;
                 Retry::Anywhere
@@ -190,12 +192,18 @@ impl Session {
         statement: &Arc<Statement>,
         attempts: &mut Attempts,
     ) -> Result<Option<Borrowed>, Failure> {
-        let decision = self.decide(statement, attempts);
+        self.note_token(statement);
+        let wanted = self.wanted(statement);
+        let decision = self.decide(statement, attempts, &wanted);
         let taken = match decision.target {
             Target::Bound => Ok(self.take_bound(decision.reason)?),
             Target::Previous => self.take_lingering(decision.reason).await,
             Target::Primary => self.take_primary(decision.reason).await?,
-            Target::Replica(server) => self.take_replica(&server, decision.reason, statement).await?,
+            Target::Replica(server) => {
+                let missing = if server.has_all(&wanted) { Vec::new() } else { wanted.into_owned() };
+                self.take_replica(&server, decision.reason, &missing).await?
+            }
+            Target::Nowhere => return Err(self.too_stale(statement).into()),
         };
         match taken {
             Ok(borrowed) => Ok(Some(borrowed)),
@@ -206,7 +214,7 @@ impl Session {
         }
     }
 
-    pub(super) fn decide(&self, statement: &Statement, attempts: &Attempts) -> Decision {
+    pub(super) fn decide(&self, statement: &Statement, attempts: &Attempts, wanted: &[Written]) -> Decision {
         let situation = Situation {
             in_transaction: matches!(self.binding, Binding::Transaction(_)),
             pinned: self.pinned(statement),
@@ -223,6 +231,7 @@ impl Session {
                 || statement.variables.iter().any(|name| learn::is_not_carried(name)),
             tried: &attempts.tried,
             to_primary: attempts.to_primary,
+            demand: self.demand(statement, wanted),
         };
         decide(statement, situation, &self.context.published.load(), &self.context.published)
     }
@@ -282,12 +291,16 @@ impl Session {
 
     async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
         self.registered.entry.does(Activity::WaitingForPrimary);
+        if !self.context.hold.is_open(&self.context.published) {
+            // Whoever changes the primary waits for the connections to the old one.
+            self.let_go().await;
+        }
         let held = self.context.hold.primary(&self.context.published).await;
         self.registered.entry.does(Activity::Running);
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
-            if !lingering.lease.is_stale() {
+            if !lingering.lease.is_stale() && self.context.published.serves(&term) {
                 return Ok(Ok(Borrowed {
                     lease: lingering.lease,
                     role: Role::Primary,
@@ -303,7 +316,13 @@ impl Session {
         Ok(match leased {
             Ok(mut lease) => {
                 lease.lent_for_writes(true);
-                Ok(Borrowed { lease, role: Role::Primary, reason, bound: false })
+                // Counted first and looked second: whoever ends the term counts after it has said so.
+                if self.context.published.serves(&term) {
+                    Ok(Borrowed { lease, role: Role::Primary, reason, bound: false })
+                } else {
+                    lease.release();
+                    Err(Again::Held)
+                }
             }
             Err(error) => Err(self.not_leased(&term.server, error, Role::Primary)?),
         })
@@ -313,7 +332,7 @@ impl Session {
         &mut self,
         server: &Arc<Server>,
         reason: Reason,
-        statement: &Statement,
+        wanted: &[Written],
     ) -> Result<Result<Borrowed, Again>, Failure> {
         // What the previous statement left is asked for at once or not at all; an insert's id may be asked for later.
         let is_due = |lingering: &Lingering| {
@@ -329,7 +348,7 @@ impl Session {
         };
         let role = self.role_now(server);
         lease.lent_for_writes(role == Role::Primary);
-        Ok(match self.wait_for_own_writes(lease, statement).await {
+        Ok(match self.wait_for_writes(lease, wanted).await {
             Ok(lease) => Ok(Borrowed { lease, role, reason, bound: false }),
             Err(again) => Err(again),
         })
@@ -359,45 +378,6 @@ impl Session {
             LeaseError::Connect(ConnectError::Refused(refused)) => Err(Failure::Told(refused.into())),
             error => Err(ClientError::too_many_connections(&format!("{}: {error}", server.name)).into()),
         }
-    }
-
-    /// Lets a replica catch up with the session's last write, for a bounded time.
-    async fn wait_for_own_writes(&mut self, lease: Lease, statement: &Statement) -> Result<Lease, Again> {
-        if role_of(&lease) == Role::Primary {
-            return Ok(lease);
-        }
-        let routing = &self.context.config.routing;
-        let wanted = self.wishes.wait_for_my_writes.unwrap_or(routing.consistency == Consistency::Session);
-        let Some(write) = self.last_write.as_ref().filter(|_| {
-            wanted && (statement.effect != Effect::Session || statement.reason == crate::sql::Reason::Use)
-        }) else {
-            return Ok(lease);
-        };
-        if write.position.as_ref().is_some_and(|position| lease.server().has_applied(position)) {
-            return Ok(lease);
-        }
-        let at_most = self.wishes.wait_timeout.unwrap_or(routing.causal_wait);
-        let server = lease.server().id;
-        if at_most.is_zero() {
-            lease.release();
-            return Err(Again::OnPrimary(Reason::Stale));
-        }
-        let mut wait = CatchUp::default();
-        wait.wait_for(self.flavour(), write, at_most);
-        let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server))?;
-        let answered = tokio::time::timeout(at_most + ANSWER_GRACE, wait.answers(&mut exchange)).await;
-        let Ok(answered) = answered else { return Err(Again::OnPrimary(Reason::Stale)) };
-        let lease = match answered {
-            Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server))?,
-            Err(CatchUpError::Stale) => {
-                if let Ok(lease) = exchange.finish() {
-                    lease.release();
-                }
-                return Err(Again::OnPrimary(Reason::Stale));
-            }
-            Err(_) => return Err(Again::NotOn(server)),
-        };
-        Ok(lease)
     }
 
     pub(super) fn flavour(&self) -> Flavour {
@@ -599,8 +579,15 @@ impl Session {
         may_repeat: bool,
     ) -> Result<Attempt<(Lease, Box<Outcome>)>, Failure> {
         let flavour = self.flavour();
-        let listener =
-            Listener { state: &mut self.state, tracks: &mut self.tracks, flavour, status: self.status };
+        let listener = Listener {
+            state: &mut self.state,
+            tracks: &mut self.tracks,
+            flavour,
+            status: self.status,
+            own_writes: &mut self.own_writes,
+            all_writes: &self.context.writes,
+            tokens: &self.tokens,
+        };
         let relayed = relay::relay(exchange, &mut self.client, listener, manner).await;
         self.registered.entry.ends();
         match relayed {

@@ -55,9 +55,6 @@ impl Session {
         if outcome.inserted != 0 || statement.changes.contains(&Change::LastInsertId) {
             self.insert_id = InsertId::on(&lease, outcome.inserted);
         }
-        if let Some(write) = &outcome.reported.last_write {
-            self.last_write = Some(write.clone());
-        }
         self.place(lease, statement, outcome, was_bound).await;
     }
 
@@ -163,7 +160,8 @@ impl Session {
     async fn place(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome, was_bound: bool) {
         let in_transaction = match outcome.status {
             Some(now) => has(now, status::IN_TRANS),
-            None => false,
+            // COM_STMT_PREPARE's answer has no status flags, and leaves a transaction as it was.
+            None => was_bound && has(self.status, status::IN_TRANS),
         };
         let in_transaction = in_transaction || self.may_be_in_transaction(statement, outcome, was_bound);
         if !in_transaction

@@ -134,6 +134,7 @@ impl Session {
         executed: &Executed,
         place: Place,
     ) -> Result<(), Failure> {
+        self.note_token(&executed.statement);
         let mut attempts = Attempts::default();
         let mut own = match place {
             Place::Own(lease) => Some(lease),
@@ -501,6 +502,7 @@ static NO_NEEDS: std::sync::LazyLock<Arc<Statement>> = std::sync::LazyLock::new(
         tables: Vec::new(),
         tables_known: true,
         hint: None,
+        freshness: None,
         statements: 1,
         digest: 0,
         kill: None,

@@ -1,8 +1,8 @@
 //! A walk over a text's tokens: one behind, one here, one ahead; the digest grows with every step.
 
 use super::digest::{Digest, Hash};
+use super::hint::Wishes;
 use super::lexer::{Gap, Kind, Lexer, Token};
-use super::statement::Hint;
 use super::syntax::Syntax;
 use super::words::Keyword;
 
@@ -106,8 +106,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// What the comments and the tokens so far come to.
-    pub(super) fn finish(mut self) -> (Option<Hint>, u64) {
-        (self.lexer.take_hint(), self.digest.finish())
+    pub(super) fn finish(mut self) -> (Wishes, u64) {
+        (self.lexer.take_wishes(), self.digest.finish())
     }
 }
 

@@ -3,46 +3,89 @@
 //!
 //! | comment | of |
 //! |---|---|
-//! | `/* dauphin:primary */`, `:replica`, `:server=db2`, `:max_lag=500ms` | dauphin |
+//! | `/* dauphin:primary */`, `:replica`, `:server=db2` | dauphin |
+//! | `/* dauphin:max_lag=500 */` (milliseconds), `:consistency=global`, `:causal=user:42` | dauphin |
 //! | `-- maxscale route to master` / `slave` / `server db2` | MaxScale |
 //! | `/*FORCE_MASTER*/`, `/*FORCE_SLAVE*/` before the statement | Alibaba, Huawei |
 //! | `/*master*/` | kingshard, Gaea |
 //! | `/* SHARDINGSPHERE_HINT: WRITE_ROUTE_ONLY=true */` | ShardingSphere |
 //! | `/*@reader*/`, `/*@writer*/` | AWS JDBC wrapper |
 //! | `/* pgdog_role: replica */` | PgDog |
+//!
+//! One comment of dauphin's may hold several wishes, `/* dauphin:replica, max_lag=500 */`, and a statement several
+//! comments.
 
 use std::time::Duration;
 
-use super::statement::Hint;
+use super::statement::{Consistency, Freshness, Hint, LagLimit};
 
 /// Longer comments are prose, not hints.
 const LONGEST: usize = 256;
 
-/// The hint in a comment's body; `leading` if no token stands before it.
-pub(super) fn parse(body: &[u8], leading: bool) -> Option<Hint> {
+/// What the comments of a statement wish; of each kind the first wish wins.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wishes {
+    pub hint: Option<Hint>,
+    pub freshness: Option<Box<Freshness>>,
+}
+
+/// One wish.
+enum Wish {
+    Where(Hint),
+    MaxLag(LagLimit),
+    Consistency(Consistency),
+    Causal(Box<str>),
+}
+
+impl Wishes {
+    fn add(&mut self, wish: Wish) {
+        match wish {
+            Wish::Where(hint) => drop(self.hint.get_or_insert(hint)),
+            Wish::MaxLag(limit) => drop(self.freshness().max_lag.get_or_insert(limit)),
+            Wish::Consistency(level) => drop(self.freshness().consistency.get_or_insert(level)),
+            Wish::Causal(token) => drop(self.freshness().causal.get_or_insert(token)),
+        }
+    }
+
+    fn freshness(&mut self) -> &mut Freshness {
+        self.freshness.get_or_insert_default()
+    }
+}
+
+/// Takes in a comment's body; `leading` if no token stands before it.
+pub(super) fn read(body: &[u8], leading: bool, wishes: &mut Wishes) {
     let body = body.trim_ascii();
     if body.is_empty() || body.len() > LONGEST {
-        return None;
+        return;
     }
+    if body[0].eq_ignore_ascii_case(&b'd') {
+        strip_word(body, "dauphin:").into_iter().for_each(|list| dauphin(list, wishes));
+    } else if let Some(wish) = of_others(body, leading) {
+        wishes.add(wish);
+    }
+}
+
+/// The ways of other proxies.
+fn of_others(body: &[u8], leading: bool) -> Option<Wish> {
     // One look at the first byte spares ordinary comments the rest.
-    match body[0].to_ascii_lowercase() {
-        b'd' => dauphin(strip_word(body, "dauphin:")?),
-        b'm' if body.eq_ignore_ascii_case(b"master") => Some(Hint::Primary),
-        b'm' => maxscale(strip_word(body, "maxscale")?),
+    let hint = match body[0].to_ascii_lowercase() {
+        b'm' if body.eq_ignore_ascii_case(b"master") => Hint::Primary,
+        b'm' => return maxscale(strip_word(body, "maxscale")?),
         b'f' if leading => match () {
-            () if body.eq_ignore_ascii_case(b"force_master") => Some(Hint::Primary),
-            () if body.eq_ignore_ascii_case(b"force_slave") => Some(Hint::Replica),
-            () => None,
+            () if body.eq_ignore_ascii_case(b"force_master") => Hint::Primary,
+            () if body.eq_ignore_ascii_case(b"force_slave") => Hint::Replica,
+            () => return None,
         },
-        b's' => shardingsphere(strip_word(body, "shardingsphere_hint:")?),
+        b's' => shardingsphere(strip_word(body, "shardingsphere_hint:")?)?,
         b'@' => match () {
-            () if body.eq_ignore_ascii_case(b"@writer") => Some(Hint::Primary),
-            () if body.eq_ignore_ascii_case(b"@reader") => Some(Hint::Replica),
-            () => None,
+            () if body.eq_ignore_ascii_case(b"@writer") => Hint::Primary,
+            () if body.eq_ignore_ascii_case(b"@reader") => Hint::Replica,
+            () => return None,
         },
-        b'p' => role(strip_word(body, "pgdog_role:")?),
-        _ => None,
-    }
+        b'p' => role(strip_word(body, "pgdog_role:")?)?,
+        _ => return None,
+    };
+    Some(Wish::Where(hint))
 }
 
 /// What follows `prefix`, which is matched without regard to case.
@@ -52,13 +95,22 @@ fn strip_word<'a>(body: &'a [u8], prefix: &str) -> Option<&'a str> {
     start.eq_ignore_ascii_case(prefix.as_bytes()).then(|| rest.trim())
 }
 
-fn dauphin(wish: &str) -> Option<Hint> {
-    let (key, value) = wish.split_once('=').map_or((wish, ""), |(key, value)| (key.trim(), value.trim()));
+/// Wishes with a comma, a semicolon or a space between.
+fn dauphin(list: &str, wishes: &mut Wishes) {
+    let list = list.replace(" =", "=").replace("= ", "=");
+    let parts = list.split([',', ';', ' ', '\t', '\n']).filter(|part| !part.is_empty());
+    parts.filter_map(wish).for_each(|wish| wishes.add(wish));
+}
+
+fn wish(part: &str) -> Option<Wish> {
+    let (key, value) = part.split_once('=').map_or((part, ""), |(key, value)| (key, unquoted(value)));
     match key.to_ascii_lowercase().as_str() {
-        "server" if !value.is_empty() => Some(Hint::Server(unquoted(value).into())),
-        "max_lag" => duration(value).map(Hint::MaxLag),
-        "route" => role(value),
-        _ if value.is_empty() => role(key),
+        "server" if !value.is_empty() => Some(Wish::Where(Hint::Server(value.into()))),
+        "max_lag" => lag_limit(value).map(Wish::MaxLag),
+        "consistency" => Consistency::of(value).map(Wish::Consistency),
+        "causal" if !value.is_empty() => Some(Wish::Causal(value.into())),
+        "route" => role(value).map(Wish::Where),
+        _ if value.is_empty() => role(key).map(Wish::Where),
         _ => None,
     }
 }
@@ -71,22 +123,21 @@ fn role(name: &str) -> Option<Hint> {
     }
 }
 
-fn maxscale(wish: &str) -> Option<Hint> {
+fn maxscale(wish: &str) -> Option<Wish> {
     if let Some((key, value)) = wish.split_once('=') {
         let is_lag = matches!(key.trim(), "max_slave_replication_lag" | "max_replication_lag");
         return is_lag
             .then(|| value.trim().parse().ok())
             .flatten()
-            .map(Duration::from_secs)
-            .map(Hint::MaxLag);
+            .map(|seconds| Wish::MaxLag(LagLimit::AtMost(Duration::from_secs(seconds))));
     }
     let words: Vec<&str> = wish.split_ascii_whitespace().collect();
     let is_route =
         words.len() >= 3 && words[0].eq_ignore_ascii_case("route") && words[1].eq_ignore_ascii_case("to");
     match words.get(2..) {
-        Some([target]) if is_route => role(target),
+        Some([target]) if is_route => role(target).map(Wish::Where),
         Some([server, name]) if is_route && server.eq_ignore_ascii_case("server") => {
-            Some(Hint::Server((*name).into()))
+            Some(Wish::Where(Hint::Server((*name).into())))
         }
         _ => None,
     }
@@ -100,16 +151,20 @@ fn shardingsphere(wish: &str) -> Option<Hint> {
     pairs.any(is_set).then_some(Hint::Primary)
 }
 
-/// `500ms`, `2s`, `1m`; a bare number is seconds.
-fn duration(text: &str) -> Option<Duration> {
+/// `500`, which is milliseconds, `500ms`, `2s`, `1m` or `off`.
+pub(super) fn lag_limit(text: &str) -> Option<LagLimit> {
+    if text.eq_ignore_ascii_case("off") {
+        return Some(LagLimit::Off);
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().ok()?;
-    match text[digits..].trim() {
-        "ms" => Some(Duration::from_millis(number)),
-        "" | "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        _ => None,
-    }
+    let limit = match text[digits..].trim() {
+        "" | "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        _ => return None,
+    };
+    Some(LagLimit::AtMost(limit))
 }
 
 fn unquoted(value: &str) -> &str {
@@ -120,8 +175,63 @@ fn unquoted(value: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn parse(body: &[u8], leading: bool) -> Wishes {
+        let mut wishes = Wishes::default();
+        read(body, leading, &mut wishes);
+        wishes
+    }
+
+    fn freshness(body: &str) -> Option<(Option<u64>, Option<Consistency>, Option<String>)> {
+        let Freshness { max_lag, consistency, causal } = *parse(body.as_bytes(), false).freshness?;
+        let max_lag = max_lag.map(|limit| match limit {
+            LagLimit::AtMost(limit) => limit.as_millis() as u64,
+            other => panic!("{other:?}"),
+        });
+        Some((max_lag, consistency, causal.map(Into::into)))
+    }
+
     #[test]
-    fn each_way_of_saying_it_is_understood() {
+    fn how_fresh_is_understood() {
+        use Consistency::{Eventual, Global};
+        for (body, expected) in [
+            ("dauphin:max_lag=500ms", Some((Some(500), None, None))),
+            ("dauphin:max_lag=500", Some((Some(500), None, None))),
+            ("dauphin: max_lag = 2s", Some((Some(2000), None, None))),
+            ("dauphin:max_lag=", None),
+            ("dauphin:max_lag=soon", None),
+            ("dauphin:consistency=Global", Some((None, Some(Global), None))),
+            ("dauphin:consistency=total", None),
+            ("dauphin:causal=user:42", Some((None, None, Some("user:42".to_owned())))),
+            ("dauphin:causal='a'", Some((None, None, Some("a".to_owned())))),
+            ("dauphin:causal=", None),
+            (
+                "dauphin:replica, max_lag=7;consistency=eventual causal=x",
+                Some((Some(7), Some(Eventual), Some("x".to_owned()))),
+            ),
+            ("maxscale max_slave_replication_lag=3", Some((Some(3000), None, None))),
+            ("dauphin:primary", None),
+        ] {
+            assert_eq!(freshness(body), expected, "{body}");
+        }
+        assert_eq!(parse(b"dauphin:replica max_lag=7", false).hint, Some(Hint::Replica));
+        assert_eq!(lag_limit("OFF"), Some(LagLimit::Off));
+    }
+
+    #[test]
+    fn of_each_kind_the_first_wish_wins() {
+        let mut wishes = Wishes::default();
+        for body in ["dauphin:max_lag=1", "dauphin:primary,max_lag=2", "dauphin:replica", "dauphin:causal=a"]
+        {
+            read(body.as_bytes(), false, &mut wishes);
+        }
+        assert_eq!(wishes.hint, Some(Hint::Primary));
+        let freshness = wishes.freshness.unwrap();
+        assert_eq!(freshness.max_lag, Some(LagLimit::AtMost(Duration::from_millis(1))));
+        assert_eq!(freshness.causal.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn each_way_of_saying_where_is_understood() {
         let server = |name: &str| Some(Hint::Server(name.into()));
         for (body, leading, hint) in [
             (" dauphin:primary ", false, Some(Hint::Primary)),
@@ -129,16 +239,12 @@ mod tests {
             ("DAUPHIN:route=replica", false, Some(Hint::Replica)),
             ("dauphin:server=db2", false, server("db2")),
             ("dauphin:server='db2'", false, server("db2")),
-            ("dauphin:max_lag=500ms", false, Some(Hint::MaxLag(Duration::from_millis(500)))),
-            ("dauphin:max_lag=2", false, Some(Hint::MaxLag(Duration::from_secs(2)))),
-            ("dauphin:max_lag=", false, None),
             ("dauphin:unheard_of", false, None),
             ("dauphin:", false, None),
             (" maxscale route to master", false, Some(Hint::Primary)),
             (" MaxScale Route To slave", false, Some(Hint::Replica)),
             ("maxscale route to server db3", false, server("db3")),
             ("maxscale route to last", false, None),
-            ("maxscale max_slave_replication_lag=3", false, Some(Hint::MaxLag(Duration::from_secs(3)))),
             ("FORCE_MASTER", true, Some(Hint::Primary)),
             ("force_slave", true, Some(Hint::Replica)),
             ("force_slave", false, None),
@@ -154,13 +260,13 @@ mod tests {
             ("just a remark", false, None),
             ("", true, None),
         ] {
-            assert_eq!(parse(body.as_bytes(), leading), hint, "{body}");
+            assert_eq!(parse(body.as_bytes(), leading).hint, hint, "{body}");
         }
     }
 
     #[test]
     fn bytes_that_are_not_text_are_no_hint() {
-        assert_eq!(parse(b"dauphin:\xff", true), None);
-        assert_eq!(parse(b"d\xc3", true), None);
+        assert_eq!(parse(b"dauphin:\xff", true), Wishes::default());
+        assert_eq!(parse(b"d\xc3", true), Wishes::default());
     }
 }

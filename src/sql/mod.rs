@@ -23,5 +23,7 @@ pub use classify::classify;
 pub use digest::normalise;
 pub use needs::Needs;
 pub use reason::Reason;
-pub use statement::{Access, Effect, End, Hint, Kill, OwnStatement, Setting, Statement};
+pub use statement::{
+    Access, Consistency, Effect, End, Freshness, Hint, Kill, LagLimit, OwnStatement, Setting, Statement,
+};
 pub use syntax::{Charset, Flavour, Syntax};

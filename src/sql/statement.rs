@@ -24,8 +24,10 @@ pub struct Statement {
     pub tables: Vec<Box<str>>,
     /// Whether `tables` is complete; if not, it may use any table.
     pub tables_known: bool,
-    /// What its author wished in a comment; the first hint wins.
+    /// Where its author wished it to go, in a comment; the first such wish wins.
     pub hint: Option<Hint>,
+    /// How fresh its author wished the data, in comments; `None` if they do not say. Of each kind the first wish wins.
+    pub freshness: Option<Box<Freshness>>,
     /// How many statements the text holds.
     pub statements: u32,
     /// A hash of the text without its literals, comments and spacing; the same in every process.
@@ -115,6 +117,10 @@ pub enum Setting {
     WaitForMyWritesTimeout(Duration),
     /// `trace`.
     Trace(bool),
+    /// `max_replica_lag`.
+    MaxReplicaLag(LagLimit),
+    /// `consistency`: `None` for what the config says.
+    Consistency(Option<Consistency>),
     /// A name or a value that is not known: the text of what was wrong.
     Wrong(Box<str>),
 }
@@ -128,8 +134,52 @@ pub enum Hint {
     Replica,
     /// To the server of this name.
     Server(Box<str>),
-    /// To a replica that is at most this far behind.
-    MaxLag(Duration),
+}
+
+/// How fresh the author of a statement wishes the data, said in comments.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Freshness {
+    /// How far a replica may be behind.
+    pub max_lag: Option<LagLimit>,
+    /// Whose writes a read must see.
+    pub consistency: Option<Consistency>,
+    /// A word that ties reads to writes across connections: a read with it sees every write with it.
+    pub causal: Option<Box<str>>,
+}
+
+/// How far a replica may be behind to serve a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LagLimit {
+    /// As far as the cluster's limit says.
+    #[default]
+    Cluster,
+    /// However far.
+    Off,
+    /// So far at most.
+    AtMost(Duration),
+}
+
+/// Whose writes a read must see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consistency {
+    /// Nobody's for certain.
+    Eventual,
+    /// The session's own.
+    Session,
+    /// Those of all sessions of this dauphin.
+    Global,
+}
+
+impl Consistency {
+    /// Reads its word.
+    pub fn of(word: &str) -> Option<Self> {
+        match word.to_ascii_lowercase().as_str() {
+            "eventual" => Some(Self::Eventual),
+            "session" => Some(Self::Session),
+            "global" => Some(Self::Global),
+            _ => None,
+        }
+    }
 }
 
 /// Which thread a KILL means.

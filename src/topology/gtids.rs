@@ -117,6 +117,31 @@ impl Gtids {
         Self(rest)
     }
 
+    /// Without the transactions that the server of this identity (`@@server_uuid`, `@@server_id`) wrote first.
+    #[must_use]
+    pub fn without_source(mut self, identity: &str) -> Self {
+        let uuid = super::gtid::parse_uuid(identity);
+        let id = identity.parse::<u32>().ok();
+        self.0.retain(|source, _| match source {
+            Source::MySql { uuid: its, .. } => Some(*its) != uuid,
+            Source::MariaDb { server, .. } => Some(*server) != id,
+        });
+        self
+    }
+
+    /// As a wait for it names it: the set itself, or on MariaDB the furthest position of each domain.
+    pub fn position(&self) -> String {
+        let mut domains: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
+        for (source, intervals) in &self.0 {
+            let Source::MariaDb { domain, server } = source else { return self.to_string() };
+            let last = intervals.last().map_or(0, |&(_, last)| last);
+            let furthest = domains.entry(*domain).or_default();
+            *furthest = (*furthest).max((last, *server));
+        }
+        let positions = domains.iter().map(|(domain, (last, server))| format!("{domain}-{server}-{last}"));
+        positions.collect::<Vec<_>>().join(",")
+    }
+
     /// Whether it has every transaction of `other`. On MariaDB it is enough to be as far in each domain: a server that
     /// was made from a copy knows the last transaction only.
     pub fn covers(&self, other: &Self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{flavour::Version, gtids::Gtids};
+use super::{dialect::SemiSyncWords, flavour::Version, gtids::Gtids};
 
 /// What a server said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +33,15 @@ pub struct Report {
     pub group: Option<GroupMember>,
     /// How many clients it takes at most: `@@max_connections`.
     pub max_connections: u64,
+    /// Privileges that changing roles takes and dauphin's account does not have there.
+    pub lacks: Vec<&'static str>,
 }
 
 /// Both halves of semi-synchronous replication on one server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SemiSync {
+    /// What the server calls its variables.
+    pub words: SemiSyncWords,
     /// As a source it waits for acknowledgements.
     pub source_enabled: bool,
     /// It does so now; off after a timeout, until a replica has caught up.
@@ -61,6 +65,8 @@ pub struct Replication {
     pub source: String,
     /// Where its source is, as it was told.
     pub source_address: (String, u16),
+    /// Whether it replicates over TLS.
+    pub tls: bool,
     /// The thread that receives.
     pub receiver: Receiver,
     /// The last error of receiving, if there is one now.

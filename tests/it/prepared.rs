@@ -42,6 +42,22 @@ fn a_prepared_write_goes_to_the_primary_and_its_reads_follow_it() {
 }
 
 #[test]
+fn preparing_within_a_transaction_keeps_its_connection() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let (mut client, mut other) = (stage.client().await, stage.client().await);
+        client.query_drop("BEGIN").await.unwrap();
+        let insert = client.prep("INSERT INTO t VALUES (?)").await.unwrap();
+        other.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
+        client.exec_drop(&insert, (2,)).await.unwrap();
+        client.query_drop("ROLLBACK").await.unwrap();
+        let query = format!("SELECT id FROM {}.t", stage.schema);
+        let ids: Vec<u32> = stage.admin(0).await.query(query).await.unwrap();
+        assert_eq!(ids, [1], "the other session's row, and not the one that was rolled back");
+    });
+}
+
+#[test]
 fn closing_a_statement_frees_it_on_every_server() {
     check(async |stage| {
         let mark = stage.mark();

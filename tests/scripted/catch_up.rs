@@ -1,7 +1,11 @@
 //! The session's state, brought to a connection in front of a command; and the wait for the session's own writes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use dauphin::{
+    config::Consistency,
+    topology::{Flavour, gtid},
+};
 use dauphin_proto::reply::status;
 
 use crate::support::{Act, Answer, Client, Dialect, House, answer, run};
@@ -208,4 +212,67 @@ fn a_replica_that_never_answers_the_wait_does_not_hold_the_read_beyond_the_wait_
         house.replica().on(WAIT, Act::never());
         assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
     });
+}
+
+/// What the primary says it has executed, asked now.
+fn primary_has(house: &House, executed: &str) {
+    let reaches = gtid::reaches(Flavour::MySql, executed);
+    house.context.fleet.servers[0].note_reaches(Instant::now(), reaches);
+}
+
+#[test]
+fn a_write_that_went_down_with_a_primary_is_not_waited_for_for_ever() {
+    run(async {
+        let house = House::with(1, |config| config.routing.consistency = Consistency::Global).await;
+        let (mut client, mut other) = (after_a_write(&house).await, house.client().await);
+        house.replica().always(WAIT, Act::bytes(answer::rows(&["c"], &[&["1"]])));
+        for _ in 0..2 {
+            assert_eq!(client.query("SELECT 1").await, Answer::one("db01"), "it may come yet");
+        }
+        assert_eq!(house.replica().count(WAIT), 2);
+        primary_has(&house, "00000000-0000-0000-0000-000000000001:1-4");
+        for session in [&mut client, &mut other] {
+            assert_eq!(session.query("SELECT 1").await, Answer::one("db02"));
+        }
+        assert_eq!(house.replica().count(WAIT), 2, "nobody has it, and nobody waits");
+        assert!(house.context.writes.all().ends().is_empty(), "it is forgotten");
+    });
+}
+
+#[test]
+fn a_wait_asks_for_all_that_came_before_but_never_for_numbers_that_do_not_exist() {
+    for (executed, asked) in [("1-9", "1-5"), ("1-3:5-9", "5"), ("", "5")] {
+        run(async move {
+            let house = House::new(1).await;
+            let mut client = after_a_write(&house).await;
+            let source = "00000000-0000-0000-0000-000000000001";
+            primary_has(&house, &format!("{source}:{executed}"));
+            assert_eq!(client.query("SELECT 1").await, Answer::one("db02"));
+            assert_eq!(house.replica().count(&format!("{WAIT}('{source}:{asked}',")), 1, "{executed}");
+        });
+    }
+}
+
+#[test]
+fn who_must_see_a_write_waits_for_it_and_nobody_else() {
+    for (hint, waits) in [
+        ("", 0),
+        ("/* dauphin:consistency=global */", 1),
+        ("/* dauphin:causal=a */", 1),
+        ("/* dauphin:causal=b */", 0),
+        ("/* dauphin:causal=a,consistency=eventual */", 1),
+    ] {
+        run(async move {
+            let house = House::new(1).await;
+            let mut writer = house.client().await;
+            let reported = answer::gtids("00000000-0000-0000-0000-000000000001:5");
+            house.primary().on("COMMIT", Act::bytes(answer::ok_with(&reported)));
+            for text in ["BEGIN", "INSERT /* dauphin:causal=a */ INTO t VALUES (1)", "COMMIT"] {
+                assert!(matches!(writer.query(text).await, Answer::Ok(_)), "{text}");
+            }
+            let mut reader = house.client().await;
+            let answer = reader.query(&format!("SELECT 1 {hint}")).await;
+            assert_eq!((answer, house.replica().count(WAIT)), (Answer::one("db02"), waits), "{hint}");
+        });
+    }
 }

@@ -118,7 +118,7 @@ pub fn options(host: String, port: u16, user: &str, password: &str) -> OptsBuild
 impl Cluster {
     /// Starts one; `name` tells it from others of the flavour.
     pub async fn start(flavour: Flavour, name: &str) -> Result<Self> {
-        let network = format!("dauphin-it-{}-{name}-{}", std::process::id(), flavour.name());
+        let network = format!("{}-{}-{name}-{}", *reaper::LABEL, std::process::id(), flavour.name());
         let [db1, db2, db3] = tokio::try_join!(
             node(flavour, &network, 1),
             node(flavour, &network, 2),
@@ -202,7 +202,7 @@ async fn node(flavour: Flavour, network: &str, number: usize) -> Result<Node> {
         .with_cmd([format!("--server-id={number}"), format!("--report-host={name}")])
         .with_network(network)
         .with_container_name(&host)
-        .with_label(reaper::LABEL, std::process::id().to_string())
+        .with_label(reaper::LABEL.as_str(), std::process::id().to_string())
         .with_env_var("MYSQL_ROOT_PASSWORD", "root")
         .with_env_var("MARIADB_ROOT_PASSWORD", "root")
         .with_env_var("MYSQL_ROOT_HOST", "%")
@@ -252,14 +252,17 @@ async fn log_everything(node: &Node, flavour: Flavour) -> Result<()> {
     root(node, &statements).await.with_context(|| format!("the general log of {}", node.name))
 }
 
-fn accounts(flavour: Flavour) -> &'static str {
+/// The statements that make the accounts; they switch semi-synchronous replication off, for no replica is there yet.
+pub fn accounts(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::MySql => {
             "SET GLOBAL rpl_semi_sync_source_enabled = OFF;
              CREATE USER replicator@'%' IDENTIFIED BY 'replicator';
              GRANT REPLICATION SLAVE, CONNECTION_ADMIN ON *.* TO replicator@'%';
              CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
-             GRANT REPLICATION CLIENT ON *.* TO dauphin@'%';
+             GRANT REPLICATION CLIENT, REPLICATION SLAVE, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD,
+               PROCESS, PERSIST_RO_VARIABLES_ADMIN ON *.* TO dauphin@'%';
+             GRANT SELECT ON performance_schema.* TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
              CREATE USER app@'%' IDENTIFIED BY 'app';
@@ -271,7 +274,8 @@ fn accounts(flavour: Flavour) -> &'static str {
              CREATE USER replicator@'%' IDENTIFIED BY 'replicator';
              GRANT REPLICATION SLAVE, CONNECTION ADMIN ON *.* TO replicator@'%';
              CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
-             GRANT REPLICA MONITOR ON *.* TO dauphin@'%';
+             GRANT REPLICA MONITOR, REPLICATION SLAVE, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, READ_ONLY ADMIN,
+               CONNECTION ADMIN, BINLOG MONITOR, RELOAD, PROCESS ON *.* TO dauphin@'%';
              GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
@@ -282,7 +286,8 @@ fn accounts(flavour: Flavour) -> &'static str {
     }
 }
 
-fn replication(flavour: Flavour, primary: &str) -> String {
+/// The statements that make a replica of a server.
+pub fn replication(flavour: Flavour, primary: &str) -> String {
     match flavour {
         Flavour::MySql => format!(
             "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '{primary}', SOURCE_USER = 'replicator',

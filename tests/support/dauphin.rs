@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
-    path::PathBuf,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         LazyLock,
@@ -27,6 +27,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Dauphin {
     process: Child,
     directory: PathBuf,
+    /// How often it has been started.
+    runs: usize,
     pub address: SocketAddr,
     /// Its admin port, and the one for HTTP.
     pub admin: SocketAddr,
@@ -43,15 +45,21 @@ pub fn new_directory() -> PathBuf {
 impl Dauphin {
     /// Starts one that serves `cluster`; `options` are lines of config with dotted names, such as `pool.linger = "0s"`.
     pub async fn start(cluster: &Cluster, options: &str) -> Self {
+        let servers: Vec<_> = cluster.nodes.iter().map(|node| (node.name, node.address())).collect();
+        // Whoever takes a server away in one of these stories means it to stay away.
+        let mode = if options.contains("failover.mode") { "" } else { "failover.mode = \"manual\"\n" };
+        Self::start_for(&servers, &format!("{mode}{options}")).await
+    }
+
+    /// Starts one that serves the servers of these names and addresses.
+    pub async fn start_for(servers: &[(&str, IpAddr)], options: &str) -> Self {
         let directory = new_directory();
-        let servers: String = cluster
-            .nodes
+        let servers: String = servers
             .iter()
-            .map(|node| {
-                format!("[[servers]]\nname = \"{}\"\naddress = \"{}:3306\"\n", node.name, node.address())
-            })
+            .map(|(name, address)| format!("[[servers]]\nname = \"{name}\"\naddress = \"{address}:3306\"\n"))
             .collect();
         let mut config = options.to_owned() + "\n";
+        let state_file = directory.join("state.json");
         for (name, default) in [
             ("account.user", "dauphin"),
             ("account.password", "dauphin"),
@@ -60,6 +68,7 @@ impl Dauphin {
             ("admin.http_address", "127.0.0.1:0"),
             ("log.level", "info,dauphin=debug"),
             ("tls.client.directory", directory.to_str().expect("a temporary directory's name is text")),
+            ("failover.state_file", state_file.to_str().expect("a temporary directory's name is text")),
         ] {
             if !options.contains(name) {
                 config += &format!("{name} = \"{default}\"\n");
@@ -67,23 +76,38 @@ impl Dauphin {
         }
         std::fs::write(directory.join("dauphin.toml"), config + &servers)
             .expect("the temporary directory is writable");
-        let log = File::create(directory.join("log")).expect("the temporary directory is writable");
-        let process = Command::new(&*BINARY)
-            .arg("--config")
-            .arg(directory.join("dauphin.toml"))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("dauphin starts");
-        reaper::watch(process.id());
+        let process = spawn(&directory, 0, &[]);
         let none = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut dauphin = Self { process, directory, address: none, admin: none, http: none };
-        dauphin.address = dauphin.listening().await;
-        dauphin.admin = dauphin.logged("listening for operators address=").expect("the admin port is logged");
-        dauphin.http = dauphin.logged(" http=").expect("the port for HTTP is logged");
+        let mut dauphin = Self { process, directory, runs: 1, address: none, admin: none, http: none };
+        dauphin.wait_for_ports().await;
         dauphin
+    }
+
+    /// Ends it as a crash would, if it has not ended, and starts it again where it listened before.
+    #[allow(dead_code)] // only tests/faults ends it
+    pub async fn restart(&mut self, environment: &[(&str, &str)]) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let file = self.directory.join("dauphin.toml");
+        let config = std::fs::read_to_string(&file).expect("it was written at the start");
+        let same = format!("listen.address = \"{}\"", self.address);
+        std::fs::write(&file, config.replacen("listen.address = \"127.0.0.1:0\"", &same, 1))
+            .expect("the temporary directory is writable");
+        self.process = spawn(&self.directory, self.runs, environment);
+        self.runs += 1;
+        self.wait_for_ports().await;
+    }
+
+    async fn wait_for_ports(&mut self) {
+        self.address = self.listening().await;
+        self.admin = self.logged("listening for operators address=").expect("the admin port is logged");
+        self.http = self.logged(" http=").expect("the port for HTTP is logged");
+    }
+
+    /// Whether it has ended by itself.
+    #[allow(dead_code)] // only tests/faults expects it to
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("a child can be asked").is_some()
     }
 
     async fn listening(&mut self) -> SocketAddr {
@@ -102,7 +126,14 @@ impl Dauphin {
 
     /// The first address that the log has behind `words`.
     fn logged(&self, words: &str) -> Option<SocketAddr> {
-        self.log().split(words).nth(1)?.split_whitespace().next()?.trim_matches('"').parse().ok()
+        self.log_of(self.runs - 1)
+            .split(words)
+            .nth(1)?
+            .split_whitespace()
+            .next()?
+            .trim_matches('"')
+            .parse()
+            .ok()
     }
 
     /// Where its config file is.
@@ -131,7 +162,11 @@ impl Dauphin {
 
     /// All it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+        (0..self.runs).map(|run| self.log_of(run)).collect()
+    }
+
+    fn log_of(&self, run: usize) -> String {
+        std::fs::read_to_string(log_file(&self.directory, run)).unwrap_or_default()
     }
 
     /// Memory in use, in bytes.
@@ -141,6 +176,26 @@ impl Dauphin {
         line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("VmRSS is a number")
             * 1024
     }
+}
+
+fn log_file(directory: &Path, run: usize) -> PathBuf {
+    directory.join(format!("log-{run}"))
+}
+
+fn spawn(directory: &Path, run: usize, environment: &[(&str, &str)]) -> Child {
+    let log = File::create(log_file(directory, run)).expect("the temporary directory is writable");
+    let process = Command::new(&*BINARY)
+        .arg("--config")
+        .arg(directory.join("dauphin.toml"))
+        .env("NO_COLOR", "1")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("dauphin starts");
+    reaper::watch(process.id());
+    process
 }
 
 impl Drop for Dauphin {

@@ -8,29 +8,35 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-/// The label of every container of these tests; its value is the test process's id.
-pub const LABEL: &str = "dauphin-it";
+/// `dauphin-it` or `dauphin-faults`, by the test program that runs: the label of every container of its tests, whose value is
+/// the process's id, and what the names of their networks begin with.
+pub static LABEL: LazyLock<String> = LazyLock::new(|| {
+    let program = std::env::current_exe().expect("the system knows what it runs");
+    let program = program.file_name().and_then(|name| name.to_str()).expect("cargo's names are text");
+    format!("dauphin-{}", program.split('-').next().unwrap_or(program))
+});
 
 /// Reads ids of dauphin processes until the tests have ended; then ends those that still run and removes the containers.
 const SCRIPT: &str = r#"
-directory=$1 run=$2
+directory=$1 run=$2 label=$3
 while read -r line; do running="$running $line"; done
 for process in $running; do
   case "$(readlink "/proc/$process/exe")" in */dauphin*) kill "$process" ;; esac
 done
-docker ps -aq --filter "label=dauphin-it=$run" | xargs -r docker rm -fv
-docker network ls -q --filter "name=^dauphin-it-$run-" | xargs -r docker network rm
+docker ps -aq --filter "label=$label=$run" | xargs -r docker rm -fv
+docker network ls -q --filter "name=^$label-$run-" | xargs -r docker network rm
 rm -rf "$directory"
 "#;
 
 /// What earlier runs that were killed together with their reaper have left.
 const LEFTOVERS: &str = r#"
-docker ps -a --filter label=dauphin-it --format '{{.ID}} {{.Label "dauphin-it"}}' | while read -r container run; do
-  case "$(readlink "/proc/$run/exe")" in */it-*) ;; *) docker rm -fv "$container" ;; esac
+label=$1
+docker ps -a --filter "label=$label" --format "{{.ID}} {{.Label \"$label\"}}" | while read -r container run; do
+  case "$(readlink "/proc/$run/exe")" in */"${label#dauphin-}"-*) ;; *) docker rm -fv "$container" ;; esac
 done
-docker network ls --filter name=^dauphin-it- --format '{{.Name}}' | while read -r network; do
-  run=${network#dauphin-it-}
-  case "$(readlink "/proc/${run%%-*}/exe")" in */it-*) ;; *) docker network rm "$network" ;; esac
+docker network ls --filter "name=^$label-" --format '{{.Name}}' | while read -r network; do
+  run=${network#"$label"-}
+  case "$(readlink "/proc/${run%%-*}/exe")" in */"${label#dauphin-}"-*) ;; *) docker network rm "$network" ;; esac
 done
 "#;
 
@@ -41,10 +47,10 @@ struct Reaper {
 
 static REAPER: LazyLock<Reaper> = LazyLock::new(|| {
     let run = std::process::id().to_string();
-    let _ = shell(LEFTOVERS, &[]).status();
-    let directory = std::env::temp_dir().join(format!("dauphin-it-{run}"));
+    let _ = shell(LEFTOVERS, &[&LABEL]).status();
+    let directory = std::env::temp_dir().join(format!("{}-{run}", *LABEL));
     std::fs::create_dir_all(&directory).expect("the directory for temporary files is writable");
-    let arguments = [directory.to_str().expect("a temporary directory's name is text"), &run];
+    let arguments = [directory.to_str().expect("a temporary directory's name is text"), &run, &LABEL];
     let child = shell(SCRIPT, &arguments).stdin(Stdio::piped()).process_group(0).spawn().expect("sh starts");
     Reaper { directory, child: Mutex::new(child) }
 });

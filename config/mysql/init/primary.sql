@@ -8,7 +8,9 @@ GRANT REPLICATION SLAVE, CONNECTION_ADMIN ON *.* TO replicator@'%';
 
 -- dauphin's own account, with what `dauphin grants` asks for.
 CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
-GRANT REPLICATION CLIENT ON *.* TO dauphin@'%';
+GRANT REPLICATION CLIENT, REPLICATION SLAVE, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD,
+  PROCESS, PERSIST_RO_VARIABLES_ADMIN ON *.* TO dauphin@'%';
+GRANT SELECT ON performance_schema.* TO dauphin@'%';
 
 -- What an application uses.
 CREATE USER app@'%' IDENTIFIED BY 'app';

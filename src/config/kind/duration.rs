@@ -42,6 +42,25 @@ impl Kind for DurationKind {
     }
 }
 
+/// As `duration`, or `"off"` for none.
+pub(in crate::config) fn duration_or_off(least: &'static str, most: &'static str) -> DurationOrOff {
+    DurationOrOff(duration(least, most))
+}
+
+pub(in crate::config) struct DurationOrOff(DurationKind);
+
+impl Kind for DurationOrOff {
+    type Value = Option<Duration>;
+
+    fn read(&self, written: &Written<'_>) -> Option<Option<Duration>> {
+        if written.text() == Some("off") { Some(None) } else { self.0.read(written).map(Some) }
+    }
+
+    fn range(&self) -> String {
+        format!("{}, or \"off\"", self.0.range())
+    }
+}
+
 fn unit_remedy(number: Option<i64>) -> String {
     match number {
         Some(number) if number > 0 => {

@@ -13,7 +13,7 @@ mod text;
 pub(super) use address::{ListenAddresses, ServerAddressKind};
 pub(super) use choice::choice;
 pub(super) use count::count;
-pub(super) use duration::duration;
+pub(super) use duration::{duration, duration_or_off};
 pub(super) use filter::log_filter;
 pub(super) use flag::flag;
 pub(super) use path::{path, readable_file};

@@ -55,7 +55,7 @@ fn a_mistake_has_its_line_place_cause_and_remedy() {
         ),
         (
             "[routing]\nconsistency = \"sesion\"",
-            r#"4: [routing] consistency: "sesion" is not known here; did you mean "session"? Write "eventual" or "session""#,
+            r#"4: [routing] consistency: "sesion" is not known here; did you mean "session"? Write "eventual", "session" or "global""#,
         ),
         (
             "[limits]\nread_buffer = \"16KB\"",

@@ -52,6 +52,7 @@ fn the_sample_loads_and_equals_the_defaults() {
     assert_eq!(sample.cache, default.cache);
     assert_eq!(sample.limits, default.limits);
     assert_eq!(sample.monitor, default.monitor);
+    assert_eq!(sample.failover, default.failover);
     assert_eq!(sample.admin.addresses, default.admin.addresses);
     assert_eq!(sample.admin.http_addresses, default.admin.http_addresses);
     assert!(sample.admin.password.is_none() && default.admin.password.is_none());

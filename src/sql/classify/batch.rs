@@ -32,8 +32,14 @@ impl Batch {
         if cursor.fault() && !matches!(facts.effect, Effect::Own(_)) {
             facts.give_up(Reason::Ambiguous);
         }
-        let (hint, digest) = cursor.finish();
-        Statement { hint, digest, statements: self.statements, ..statement(facts) }
+        let (wishes, digest) = cursor.finish();
+        Statement {
+            hint: wishes.hint,
+            freshness: wishes.freshness,
+            digest,
+            statements: self.statements,
+            ..statement(facts)
+        }
     }
 
     /// A text of which nothing can be told.
@@ -52,6 +58,7 @@ fn statement(facts: Facts) -> Statement {
         tables: facts.tables,
         tables_known: facts.tables_known,
         hint: None,
+        freshness: None,
         statements: 1,
         digest: 0,
         kill: facts.kill,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::verb::expect_end;
 use crate::sql::cursor::{Cursor, unquoted};
+use crate::sql::hint::lag_limit;
 use crate::sql::lexer::Kind;
 use crate::sql::reason::Reason;
-use crate::sql::statement::{Access, Effect, OwnStatement, Setting};
+use crate::sql::statement::{Access, Consistency, Effect, LagLimit, OwnStatement, Setting};
 use crate::sql::words::Keyword;
 
 /// `EXPLAIN ROUTE statement`, to the end of the text; `EXPLAIN route` is the columns of a table of that name.
@@ -57,9 +58,19 @@ fn setting(name: &str, value: &str) -> Setting {
             value.parse().ok().map(Duration::from_secs).map(Setting::WaitForMyWritesTimeout)
         }
         "trace" => switch(value).map(Setting::Trace),
+        "max_replica_lag" => max_replica_lag(value).map(Setting::MaxReplicaLag),
+        "consistency" => match value.to_ascii_lowercase().as_str() {
+            "default" => Some(Setting::Consistency(None)),
+            _ => Consistency::of(value).map(|level| Setting::Consistency(Some(level))),
+        },
         _ => return Setting::Wrong(name.into()),
     };
     known.unwrap_or_else(|| Setting::Wrong(value.into()))
+}
+
+/// Milliseconds, `off`, or `default` for the cluster's limit.
+fn max_replica_lag(value: &str) -> Option<LagLimit> {
+    if value.eq_ignore_ascii_case("default") { Some(LagLimit::Cluster) } else { lag_limit(value) }
 }
 
 fn access_mode(value: &str) -> Option<Option<Access>> {

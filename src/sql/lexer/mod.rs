@@ -15,8 +15,7 @@ mod tests;
 
 pub(super) use token::{Gap, Kind, Token};
 
-use super::hint;
-use super::statement::Hint;
+use super::hint::{self, Wishes};
 use super::syntax::{Charset, Syntax};
 use super::words::{self, Word};
 
@@ -32,7 +31,7 @@ pub(super) struct Lexer<'a> {
     /// No token has been read yet.
     leading: bool,
     fault: bool,
-    hint: Option<Hint>,
+    wishes: Wishes,
 }
 
 impl<'a> Lexer<'a> {
@@ -48,7 +47,7 @@ impl<'a> Lexer<'a> {
             after_dot: false,
             leading: true,
             fault: too_long,
-            hint: None,
+            wishes: Wishes::default(),
         }
     }
 
@@ -57,9 +56,9 @@ impl<'a> Lexer<'a> {
         self.fault
     }
 
-    /// The first hint among the comments read so far.
-    pub(super) fn take_hint(&mut self) -> Option<Hint> {
-        self.hint.take()
+    /// What the comments read so far wish.
+    pub(super) fn take_wishes(&mut self) -> Wishes {
+        std::mem::take(&mut self.wishes)
     }
 
     /// The next token; `Kind::End` for ever once the text is used up.
@@ -144,9 +143,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn offer_hint(&mut self, comment: &[u8]) {
-        if self.hint.is_none() {
-            self.hint = hint::parse(comment, self.leading);
-        }
+        hint::read(comment, self.leading, &mut self.wishes);
     }
 }
 

@@ -5,8 +5,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 use dauphin::{
     backend::Fleet,
     config::{Config, Secret, User},
+    control::Control,
+    failover,
     listener::Listener,
-    monitor,
     routing::Published,
     session::Context,
 };
@@ -52,7 +53,7 @@ impl House {
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.address.as_str()).collect();
         let mut config = Config::for_tests(&addresses);
-        config.users = vec![User { name: "app".into(), password: Secret::new("app") }];
+        config.users = vec![User { name: "app".into(), password: Secret::new("app"), consistency: None }];
         config.monitor.interval = Duration::from_millis(50);
         config.monitor.reconnect = Duration::from_millis(50);
         // Connections go back at once unless a test is about their staying.
@@ -66,10 +67,19 @@ impl House {
         let published = Arc::new(Published::default());
         let context = Context::new(config.clone(), fleet.clone(), published.clone()).expect("a context");
         let context = Arc::new(context);
-        let (own, watch, reads) =
-            (context.own_account().clone(), config.monitor.clone(), config.routing.primary_reads);
+        let own = context.own_account().clone();
         let mut changes = published.changes();
-        tokio::spawn(monitor::run(fleet, own, watch, reads, published.clone()));
+        let (control, requests) = Control::new();
+        let parts = failover::Parts {
+            fleet,
+            published: published.clone(),
+            control,
+            requests,
+            journal: Err("the servers are no real ones".to_owned()),
+            settings: failover::Settings::new(&config, &own),
+        };
+        let watched = config.clone();
+        tokio::spawn(async move { failover::run(&watched, &own, parts).await });
         while published.load().term().is_none() {
             changes.changed().await.expect("the monitor publishes");
         }

@@ -356,7 +356,14 @@ impl Peer {
             answer::rows(&names, &[&["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"]])
         } else if starts("SELECT @@global.server_uuid") {
             let identity = format!("00000000-0000-0000-0000-0000000000{}", &self.shared.name[2..]);
-            answer::rows(&["identity", "read_only", "gtids"], &[&[&identity, read_only, ""]])
+            answer::rows(&["identity", "executed", "position", "purged"], &[&[&identity, "", "", ""]])
+        } else if starts("SHOW GLOBAL VARIABLES") {
+            answer::rows(
+                &["Variable_name", "Value"],
+                &[&["read_only", read_only], &["super_read_only", read_only]],
+            )
+        } else if starts("SHOW GLOBAL STATUS") {
+            answer::rows(&["Variable_name", "Value"], &[&["Uptime", "1000"]])
         } else if starts("SHOW REPLICA STATUS") {
             let columns = ["Replica_IO_Running", "Replica_SQL_Running"];
             let status: &[&[&str]] = if self.shared.read_only { &[&["Yes", "Yes"]] } else { &[] };

@@ -1,6 +1,7 @@
 //! Hints reach the statement, and move nothing by themselves.
 
 use super::*;
+use std::time::Duration;
 
 #[test]
 fn the_first_hint_wins() {
@@ -21,6 +22,17 @@ fn the_first_hint_wins() {
     ] {
         assert_eq!(mysql(text).hint, hint, "{text}");
     }
+}
+
+#[test]
+fn how_fresh_is_said_beside_where() {
+    let statement =
+        mysql("/* dauphin:replica */ select /* dauphin:max_lag=500 */ 1 -- dauphin:causal=user:42");
+    assert_eq!(statement.hint, Some(Hint::Replica));
+    let freshness = statement.freshness.unwrap();
+    assert_eq!(freshness.max_lag, Some(LagLimit::AtMost(Duration::from_millis(500))));
+    assert_eq!((freshness.consistency, freshness.causal.as_deref()), (None, Some("user:42")));
+    assert_eq!(mysql("select '/* dauphin:max_lag=500 */'").freshness, None);
 }
 
 #[test]

@@ -247,6 +247,18 @@ fn own_statements_are_not_for_servers() {
             router(Setting::WaitForMyWritesTimeout(Duration::from_secs(3)))
         }),
         ("router set trace=1", router(Setting::Trace(true))),
+        ("router set max_replica_lag = 500", {
+            router(Setting::MaxReplicaLag(LagLimit::AtMost(Duration::from_millis(500))))
+        }),
+        ("router set max_replica_lag = '2s'", {
+            router(Setting::MaxReplicaLag(LagLimit::AtMost(Duration::from_secs(2))))
+        }),
+        ("router set max_replica_lag = off", router(Setting::MaxReplicaLag(LagLimit::Off))),
+        ("router set max_replica_lag = default", router(Setting::MaxReplicaLag(LagLimit::Cluster))),
+        ("router set max_replica_lag = 'soon'", router(Setting::Wrong("soon".into()))),
+        ("router set consistency = 'global'", router(Setting::Consistency(Some(Consistency::Global)))),
+        ("router set consistency = default", router(Setting::Consistency(None))),
+        ("router set consistency = 'strict'", router(Setting::Wrong("strict".into()))),
         ("router set access_mode = 'x'", router(Setting::Wrong("x".into()))),
         ("router set nonsense = 1", router(Setting::Wrong("nonsense".into()))),
     ] {

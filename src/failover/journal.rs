@@ -1,0 +1,153 @@
+//! What must outlive dauphin: the epoch, who is the primary, who was deposed, and how far an operation has come. One small
+//! file, replaced whole and synced before each step that it speaks of.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::topology::dialect::SourceSettings;
+
+/// What is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// The epoch of the last term; never falls.
+    pub epoch: u64,
+    /// The last primary's name.
+    pub primary: Option<String>,
+    /// Servers that were primary, or went their own way, and have not rejoined; with the reason.
+    pub quarantined: Vec<(String, String)>,
+    /// How primaries of this cluster wait for acknowledgements, while the present one cannot.
+    pub semi_sync: Option<SemiSync>,
+    /// What was begun and has not ended.
+    pub operation: Option<Operation>,
+}
+
+/// `SourceSettings` as written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SemiSync {
+    wait_for: u32,
+    timeout_ms: u64,
+}
+
+impl From<&SourceSettings> for SemiSync {
+    fn from(settings: &SourceSettings) -> Self {
+        Self { wait_for: settings.wait_for, timeout_ms: settings.timeout.as_millis() as u64 }
+    }
+}
+
+impl From<&SemiSync> for SourceSettings {
+    fn from(written: &SemiSync) -> Self {
+        Self { wait_for: written.wait_for, timeout: Duration::from_millis(written.timeout_ms) }
+    }
+}
+
+/// A change of the primary that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Whether it was planned.
+    pub planned: bool,
+    /// Who was the primary.
+    pub old: String,
+    /// Who becomes it; set when there is no way back.
+    pub new: Option<String>,
+    /// Whose replication was stopped for it.
+    pub stopped: Vec<String>,
+}
+
+/// The file, held by this dauphin alone.
+#[derive(Debug)]
+pub struct Journal {
+    path: Option<PathBuf>,
+    /// Locked as long as it is open.
+    _lock: Option<File>,
+    record: Record,
+}
+
+impl Journal {
+    /// Opens the file, or begins it.
+    ///
+    /// # Errors
+    /// It cannot be written, is not readable as a journal, or another dauphin has it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let because = |what: &str, error: io::Error| {
+            io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
+        };
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(|error| because("creating the directory of", error))?;
+        }
+        let lock_path = path.with_extension("lock");
+        let lock = File::create(&lock_path).map_err(|error| because("creating the lock beside", error))?;
+        lock.try_lock()
+            .map_err(|_| because("locking", io::Error::other("another dauphin has it; give each its own")))?;
+        let record = match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| because("reading", io::Error::new(io::ErrorKind::InvalidData, error)))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
+            Err(error) => return Err(because("reading", error)),
+        };
+        let mut journal = Self { path: Some(path.to_owned()), _lock: Some(lock), record: record.clone() };
+        journal.write(record).map_err(|error| because("writing", error))?;
+        Ok(journal)
+    }
+
+    /// One that is forgotten with this process.
+    pub fn in_memory() -> Self {
+        Self { path: None, _lock: None, record: Record::default() }
+    }
+
+    /// What was last written.
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Changes what is remembered; on disk when this returns.
+    ///
+    /// # Errors
+    /// It cannot be written; then nothing has changed.
+    pub fn change(&mut self, change: impl FnOnce(&mut Record)) -> io::Result<()> {
+        let mut record = self.record.clone();
+        change(&mut record);
+        if record == self.record { Ok(()) } else { self.write(record) }
+    }
+
+    fn write(&mut self, record: Record) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            let beside = path.with_extension("new");
+            let mut file = File::create(&beside)?;
+            file.write_all(&serde_json::to_vec_pretty(&record).map_err(io::Error::other)?)?;
+            file.sync_all()?;
+            fs::rename(&beside, path)?;
+            if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+                File::open(directory)?.sync_all()?;
+            }
+        }
+        self.record = record;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_by_the_next_and_held_by_one() {
+        let directory = std::env::temp_dir().join(format!("dauphin-journal-{}", std::process::id()));
+        let path = directory.join("state.json");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.change(|record| (record.epoch, record.primary) = (7, Some("db2".into()))).unwrap();
+        let refused = Journal::open(&path).unwrap_err();
+        assert!(refused.to_string().contains("another dauphin"), "{refused}");
+        drop(journal);
+        assert_eq!(Journal::open(&path).unwrap().record().epoch, 7);
+        fs::write(&path, "{").unwrap();
+        assert!(Journal::open(&path).unwrap_err().to_string().contains("state.json"));
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,172 @@
+//! Bringing servers back after a change of the primary: deposed ones are fenced and rejoin if their history allows it,
+//! replicas of a deposed one follow the new one, and semi-synchronous replication is restored.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Controller,
+    cluster::{Act, Cluster},
+    plan::cannot_follow,
+};
+use crate::{
+    control::Phase,
+    topology::{Flavour, dialect::SourceSettings, report::Receiver},
+};
+
+/// How long after an attempt the next is made.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// When what was last tried.
+#[derive(Debug, Default)]
+pub(super) struct Mending {
+    not_before: Vec<Option<Instant>>,
+}
+
+impl Mending {
+    fn is_due(&mut self, at: usize) -> bool {
+        let due =
+            self.not_before.get(at).copied().flatten().is_none_or(|not_before| Instant::now() >= not_before);
+        if due {
+            self.has_been_tried(at);
+        }
+        due
+    }
+
+    /// It takes a moment until a replica says whom it follows now.
+    pub(super) fn has_been_tried(&mut self, at: usize) {
+        if self.not_before.len() <= at {
+            self.not_before.resize(at + 1, None);
+        }
+        self.not_before[at] = Some(Instant::now() + PAUSE);
+    }
+}
+
+impl<C: Cluster> Controller<C> {
+    /// One round of mending; nothing while anything else is under way.
+    pub(super) async fn mend(&mut self) {
+        let primary = self.topology.primary.filter(|&at| self.topology.servers[at].is_writable());
+        let (Some(primary), Some(_)) = (primary, &self.term) else { return };
+        if self.phase != Phase::Watching || self.may_act().is_err() {
+            return;
+        }
+        for at in (0..self.fleet.servers.len()).filter(|&at| at != primary) {
+            if !self.topology.servers[at].is_reached() {
+                continue;
+            }
+            let is_quarantined = self.topology.servers[at].quarantine.is_some();
+            let source = self.topology.source_of(at);
+            let follows_a_deposed = source.is_some_and(|source| {
+                source != primary && self.topology.servers[source].quarantine.is_some()
+            });
+            if source == Some(primary) && is_quarantined {
+                self.welcome(at);
+            } else if (is_quarantined || follows_a_deposed) && self.mending.is_due(at) {
+                self.bring_back(at, primary).await;
+            }
+        }
+        self.restore_semi_sync(primary).await;
+    }
+
+    /// Fences it if it takes writes; then it follows the primary if it has nothing that the primary lacks.
+    async fn bring_back(&mut self, at: usize, primary: usize) {
+        let name = self.fleet.servers[at].name.clone();
+        if self.topology.servers[at].is_writable() {
+            let fenced = self.act(at, Act::Fence).await;
+            let message = match fenced {
+                Ok(()) => format!("{name} came back taking writes, and was made read-only"),
+                Err(error) => format!("{name} came back taking writes and cannot be made read-only: {error}"),
+            };
+            self.control.events.record("fenced", Some(&name), message);
+        }
+        // In this order: what the primary is given meanwhile must not look like the other's own.
+        self.look_at(&[at]).await;
+        self.look_at(&[primary]).await;
+        let (server, source) = (&self.topology.servers[at], &self.topology.servers[primary]);
+        if !server.is_reached() || !source.is_reached() || server.is_writable() {
+            return;
+        }
+        let executed = source.report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
+        if let Some(why) = cannot_follow(server, source, &executed) {
+            let why = format!("{why}; {}", self.how_to_rebuild(at, primary));
+            return self.quarantine(at, why);
+        }
+        let follow = self.follow(primary, at);
+        match self.act(at, Act::Follow(follow)).await {
+            Ok(()) => {
+                self.look_at(&[at]).await;
+                let message = format!("{name} follows {}", self.fleet.servers[primary].name);
+                self.control.events.record("follows", Some(&name), message);
+            }
+            Err(error) => {
+                let message = format!("{name} cannot follow {}: {error}", self.fleet.servers[primary].name);
+                self.control.events.record("follow_failed", Some(&name), message);
+            }
+        }
+    }
+
+    fn how_to_rebuild(&self, at: usize, primary: usize) -> String {
+        let (host, port) = &self.settings.replication_addresses[primary];
+        let flavour = self.topology.servers[at].report.as_ref().map(|report| report.version.flavour);
+        match flavour {
+            Some(Flavour::MySql) => format!(
+                "keep what it has that matters (mysqlbinlog), then rebuild it: SET GLOBAL super_read_only = OFF; \
+                 SET GLOBAL clone_valid_donor_list = '{host}:{port}'; CLONE INSTANCE FROM '<user>'@'{host}':{port} IDENTIFIED BY '<password>'; \
+                 dauphin makes it a replica afterwards"
+            ),
+            _ => format!(
+                "keep what it has that matters (mariadb-binlog), then rebuild it from a copy of {host}:{port} (mariadb-backup); \
+                 dauphin makes it a replica afterwards"
+            ),
+        }
+    }
+
+    /// A deposed server that replicates from the primary is a replica like any other.
+    fn welcome(&mut self, at: usize) {
+        let receives = self.topology.servers[at]
+            .replication()
+            .is_some_and(|replication| replication.receiver == Receiver::Connected && replication.applying);
+        if !receives || self.topology.servers[at].is_writable() {
+            return;
+        }
+        let name = self.fleet.servers[at].name.clone();
+        self.topology.servers[at].quarantine = None;
+        let written =
+            self.journal.change(|record| record.quarantined.retain(|(quarantined, _)| *quarantined != name));
+        if let Err(error) = written {
+            self.lose_authority(&error);
+        }
+        self.control.events.record("rejoined", Some(&name), format!("{name} is a replica again"));
+    }
+
+    /// Once enough replicas are there to acknowledge, commits wait for them again.
+    async fn restore_semi_sync(&mut self, primary: usize) {
+        let Some(settings) = self.journal.record().semi_sync.as_ref().map(SourceSettings::from) else {
+            return;
+        };
+        let acknowledge = (0..self.fleet.servers.len())
+            .filter(|&at| at != primary && self.topology.source_of(at) == Some(primary))
+            .filter(|&at| {
+                let observed = &self.topology.servers[at];
+                let enabled = observed.report.as_ref().is_some_and(|report| report.semi_sync.replica_enabled);
+                enabled
+                    && observed.is_reached()
+                    && observed
+                        .replication()
+                        .is_some_and(|replication| replication.receiver == Receiver::Connected)
+            })
+            .count();
+        if acknowledge < settings.wait_for.max(1) as usize || !self.mending.is_due(primary) {
+            return;
+        }
+        if self.act(primary, Act::SemiSync(Some(settings))).await.is_ok() {
+            if let Err(error) = self.journal.change(|record| record.semi_sync = None) {
+                self.lose_authority(&error);
+            }
+            let name = self.fleet.servers[primary].name.clone();
+            let message = format!("commits on {name} wait for replicas again");
+            self.control.events.record("semi_sync_restored", Some(&name), message);
+        }
+    }
+}

@@ -1,0 +1,571 @@
+//! Who is the primary, and what is done when that changes: observe → diagnose → plan → execute → publish.
+//!
+//! The [`Controller`] is the one owner of the topology and of the routing table. It never acts on a guess: what it cannot
+//! prove it leaves as it is, and says so.
+
+mod assemble;
+pub mod cluster;
+pub mod diagnose;
+mod execute;
+pub mod journal;
+mod mend;
+pub mod plan;
+mod view;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backend::{Fleet, Proof, Server},
+    config::{Config, Failover, FailoverMode, ServerAddress},
+    control::{Action, Control, Phase, Request},
+    monitor::{self, Observation, Observations},
+    routing::{Epoch, Published, Term},
+    topology::{
+        Topology,
+        dialect::ReplicationLogin,
+        gtid,
+        lag::{Fitness, Lags},
+        observed::Observed,
+        report::Problem,
+    },
+};
+use assemble::{Assembler, Throne};
+use cluster::{Cluster, SqlCluster};
+use diagnose::{Diagnosis, Patience, Remedy, diagnose, is_isolated};
+use journal::Journal;
+use plan::Wish;
+
+/// How often the state is judged even when nothing has arrived: time passes too.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a controller is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The servers.
+    pub fleet: Arc<Fleet>,
+    /// Where sessions look.
+    pub published: Arc<Published>,
+    /// Where operators look, and ask.
+    pub control: Arc<Control>,
+    /// What operators ask.
+    pub requests: mpsc::Receiver<Request>,
+    /// What is remembered, or why it cannot be.
+    pub journal: Result<Journal, String>,
+    /// The limits.
+    pub settings: Settings,
+}
+
+/// What of the config the controller goes by.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[failover]`.
+    pub failover: Failover,
+    /// `[routing] primary_reads`.
+    pub primary_reads: crate::config::PrimaryReads,
+    /// `[routing] max_replica_lag`.
+    pub max_replica_lag: Option<Duration>,
+    /// Of each server: where others reach it.
+    pub replication_addresses: Vec<(String, u16)>,
+    /// With what a former primary logs in to its successor.
+    pub login: Option<ReplicationLogin>,
+    /// Of each server: its zone and priority.
+    pub places: Vec<(Option<String>, u32)>,
+}
+
+impl Settings {
+    /// What a config says.
+    pub fn new(config: &Config, account: &crate::backend::Account) -> Self {
+        let address = |address: &ServerAddress| match address {
+            ServerAddress::Tcp { host, port } => (host.clone(), *port),
+            // Servers of one machine reach each other there.
+            ServerAddress::Unix(_) => ("127.0.0.1".to_owned(), 3306),
+        };
+        let login = match &account.proof {
+            Proof::Password(password) => Some(ReplicationLogin {
+                user: account.name().into_owned(),
+                password: String::from_utf8_lossy(password).into_owned(),
+                tls: true,
+            }),
+            Proof::NativeHash(_) => None,
+        };
+        Self {
+            failover: config.failover.clone(),
+            primary_reads: config.routing.primary_reads,
+            max_replica_lag: config.routing.max_replica_lag,
+            replication_addresses: config
+                .servers
+                .iter()
+                .map(|server| address(server.replication_address.as_ref().unwrap_or(&server.address)))
+                .collect(),
+            login,
+            places: config.servers.iter().map(|server| (server.zone.clone(), server.priority)).collect(),
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            hang: self.failover.hang_timeout,
+            leaving: self.failover.leaving_timeout,
+            isolated: self.failover.isolated_timeout,
+        }
+    }
+}
+
+/// Opens the journal of `path`; a path that cannot be used leaves dauphin able to watch and route, but not to act alone.
+pub fn open_journal(path: &Path) -> Result<Journal, String> {
+    Journal::open(path).map_err(|error| format!("{error} ([failover] state_file)"))
+}
+
+/// Watches the servers and keeps a primary among them, for ever. Dropping it is as a crash.
+pub async fn run(config: &Config, account: &Arc<crate::backend::Account>, parts: Parts) {
+    let fleet = parts.fleet.clone();
+    let (observations, _watchers) = monitor::watch(&fleet, account, &config.monitor);
+    Controller::new(parts, SqlCluster::new(fleet, account.clone())).run(observations).await;
+}
+
+/// The owner of the topology and of the routing table.
+#[derive(Debug)]
+pub struct Controller<C> {
+    cluster: C,
+    fleet: Arc<Fleet>,
+    published: Arc<Published>,
+    control: Arc<Control>,
+    requests: mpsc::Receiver<Request>,
+    journal: Journal,
+    settings: Settings,
+    topology: Topology,
+    assembler: Assembler,
+    lags: Lags,
+    fitness: Vec<Fitness>,
+    term: Option<Arc<Term>>,
+    term_began: Instant,
+    phase: Phase,
+    paused: bool,
+    diagnosis: Diagnosis,
+    isolated_since: Option<Instant>,
+    /// No failover without being asked before this.
+    quiet_until: Option<Instant>,
+    /// A failover that could not be done is not tried again before this.
+    retry_at: Instant,
+    /// Why dauphin may not act alone, as long as it runs.
+    no_authority: Option<String>,
+    /// Whether dauphin may act alone, as was last told.
+    told_automatic: Option<Result<(), String>>,
+    mending: mend::Mending,
+}
+
+impl<C: Cluster> Controller<C> {
+    /// A controller that has seen nothing yet.
+    pub fn new(parts: Parts, cluster: C) -> Self {
+        let Parts { fleet, published, control, requests, journal, settings } = parts;
+        let (journal, no_authority) = match journal {
+            Ok(journal) => (journal, None),
+            Err(cause) => (Journal::in_memory(), Some(cause)),
+        };
+        let quarantined = &journal.record().quarantined;
+        let observed = fleet.servers.iter().zip(&settings.places).map(|(server, (zone, priority))| {
+            let quarantine = quarantined.iter().find(|(name, _)| *name == server.name);
+            Observed {
+                name: server.name.clone(),
+                zone: zone.clone(),
+                priority: *priority,
+                quarantine: quarantine.map(|(_, why)| why.clone()),
+                ..Observed::default()
+            }
+        });
+        let topology = Topology { servers: observed.collect(), primary: None };
+        let assembler = Assembler::new(fleet.servers.clone(), settings.primary_reads);
+        let fitness = vec![Fitness::default(); topology.servers.len()];
+        let now = Instant::now();
+        Self {
+            cluster,
+            fleet,
+            published,
+            control,
+            requests,
+            journal,
+            settings,
+            topology,
+            assembler,
+            lags: Lags::default(),
+            fitness,
+            term: None,
+            term_began: now,
+            phase: Phase::Watching,
+            paused: false,
+            diagnosis: Diagnosis::Starting,
+            isolated_since: None,
+            quiet_until: None,
+            retry_at: now,
+            no_authority,
+            told_automatic: None,
+            mending: mend::Mending::default(),
+        }
+    }
+
+    /// Runs for ever. Dropping it in the middle of an operation is as a crash: the next start goes on or backs out.
+    pub async fn run(mut self, observations: Arc<Observations>) {
+        let mut warm = tokio::time::interval(Duration::from_secs(1));
+        warm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(request) = self.requests.recv() => self.answer(request).await,
+                () = observations.arrived() => {}
+                _ = warm.tick(), if self.may_act().is_ok() => self.cluster.keep_warm().await,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            for observation in observations.take() {
+                self.note(observation, &observations);
+            }
+            self.step().await;
+        }
+    }
+
+    fn note(&mut self, observation: Observation, observations: &Observations) {
+        let Observation { server, asked_at, answered_at, recovered, report } = observation;
+        let failed = report.as_ref().is_err_and(Problem::is_unreachable);
+        let was_reached = self.topology.servers[server].is_reached();
+        let was_known = self.topology.servers[server].is_known();
+        self.topology.note(server, asked_at, report);
+        let name = &self.fleet.servers[server].name;
+        match (was_reached, self.topology.servers[server].is_reached()) {
+            (true, false) => {
+                let cause = self.topology.servers[server].trouble.as_ref().map(|trouble| &trouble.problem);
+                let cause = cause.map(ToString::to_string).unwrap_or_default();
+                self.control.events.record("server_lost", Some(name), format!("{name} is lost: {cause}"));
+            }
+            (false, true) if was_known => {
+                self.control.events.record("server_found", Some(name), format!("{name} answers again"));
+            }
+            _ => {}
+        }
+        if !was_reached {
+            self.fleet.servers[server].forget_applied();
+        }
+        self.measure(server, asked_at, answered_at);
+        if failed && self.topology.primary == Some(server) {
+            // The replicas are witnesses: what they said before does not count for much now.
+            observations.hurry();
+        }
+        if recovered {
+            self.published.wake();
+        }
+    }
+
+    /// How far the server is, how far behind, and whether that is too far.
+    fn measure(&mut self, at: usize, asked_at: Instant, answered_at: Instant) {
+        let observed = &self.topology.servers[at];
+        let report = observed.report.as_ref().filter(|_| observed.is_reached());
+        let server = &self.fleet.servers[at];
+        if let Some(report) = report {
+            let reaches = gtid::reaches(report.version.flavour, &report.position);
+            server.note_reaches(asked_at.into_std(), reaches);
+        }
+        let Some(primary) = self.topology.primary else { return };
+        let lag = match report {
+            Some(report) if at == primary => {
+                self.lags.note_primary(asked_at.into_std(), &report.executed);
+                Some(Duration::ZERO)
+            }
+            Some(report) => self.lags.of(&report.executed, answered_at.into_std()),
+            None => None,
+        };
+        server.set_lag(lag);
+        // What a primary that is gone has not sent cannot be caught up with: nobody is worse than he was.
+        let comparable = lag.filter(|_| self.topology.servers[primary].is_reached());
+        let fit = self.fitness[at].judge(comparable, self.settings.max_replica_lag);
+        server.set_behind(!fit && at != primary);
+    }
+
+    /// One round: recognise the primary, judge, act, mend, publish.
+    async fn step(&mut self) {
+        if !self.topology.is_complete() {
+            return self.publish_view();
+        }
+        self.resume().await;
+        self.recognise();
+        self.judge();
+        match self.diagnosis.remedy() {
+            Remedy::FailOver => self.fail_over_if_allowed().await,
+            Remedy::Reopen => self.reopen().await,
+            Remedy::Nothing | Remedy::Hold => {}
+        }
+        self.mend().await;
+        self.publish();
+    }
+
+    fn judge(&mut self) {
+        let now = Instant::now();
+        let patience = self.settings.patience();
+        self.isolated_since = match (is_isolated(&self.topology, patience), self.isolated_since) {
+            (false, _) => None,
+            (true, since) => Some(since.unwrap_or(now)),
+        };
+        let began = self.term.as_ref().map(|_| self.term_began);
+        let diagnosis = diagnose(&self.topology, patience, self.isolated_since, began, now);
+        if diagnosis.label() != self.diagnosis.label() {
+            let primary = self.topology.primary.map(|at| self.fleet.servers[at].name.as_str());
+            let sentence = self.sentence(&diagnosis);
+            self.control.events.record(diagnosis.label(), primary, sentence);
+        }
+        self.diagnosis = diagnosis;
+        let automatic = self.may_act();
+        if self.told_automatic.as_ref() != Some(&automatic) {
+            match &automatic {
+                Ok(()) => self.control.events.record(
+                    "automatic",
+                    None,
+                    "dauphin promotes a replica when the primary is lost",
+                ),
+                Err(cause) => {
+                    let message = format!("dauphin does not act by itself: {cause}");
+                    self.control.events.record("not_automatic", None, message);
+                }
+            }
+            self.told_automatic = Some(automatic);
+        }
+    }
+
+    /// The diagnosis with the names of those it speaks of.
+    fn sentence(&self, diagnosis: &Diagnosis) -> String {
+        match diagnosis {
+            Diagnosis::SeveralWritable(writable) => {
+                let names: Vec<_> = writable.iter().map(|&at| self.fleet.servers[at].name.as_str()).collect();
+                format!("{} are all writable: set read_only on all but the primary", names.join(" and "))
+            }
+            Diagnosis::NoPrimary => {
+                "no server is writable (read_only is on everywhere, or the primary does not answer)"
+                    .to_owned()
+            }
+            _ => diagnosis.meaning().to_owned(),
+        }
+    }
+
+    /// Whether dauphin may act without being asked.
+    fn may_act(&self) -> Result<(), String> {
+        if let Some(cause) = &self.no_authority {
+            return Err(cause.clone());
+        }
+        if self.settings.failover.mode == FailoverMode::Manual {
+            return Err("[failover] mode is manual".to_owned());
+        }
+        let reports = self.topology.servers.iter().filter_map(|observed| observed.report.as_ref());
+        for report in reports {
+            if report.group.is_some() {
+                return Err("the servers are a replication group, which elects its primary itself".to_owned());
+            }
+            if !report.lacks.is_empty() {
+                return Err(format!(
+                    "dauphin's account lacks {}; `dauphin grants` prints the statements",
+                    report.lacks.join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn fail_over_if_allowed(&mut self) {
+        let now = Instant::now();
+        if self.may_act().is_err() || self.paused || now < self.retry_at {
+            return;
+        }
+        if self.quiet_until.is_some_and(|until| now < until) {
+            self.retry_at = now + Duration::from_secs(1);
+            self.control.events.record(
+                "failover_refused",
+                None,
+                "a failover has just been done ([failover] quiet_time); FAILOVER does another one at once",
+            );
+            return;
+        }
+        if let Err(error) = self.fail_over(Wish::default(), self.diagnosis.label()).await {
+            self.control.events.record("failover_failed", None, error);
+            self.retry_at = Instant::now() + Duration::from_secs(1);
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        let Request { action, by, answer } = request;
+        let outcome = match action {
+            Action::SwitchOver { to, force } => match self.find(to.as_deref()) {
+                Ok(to) => self.switch_over(Wish { to, force }, &by).await,
+                Err(error) => Err(error),
+            },
+            Action::FailOver { to, force } => match self.find(to.as_deref()) {
+                Ok(to) => self.fail_over(Wish { to, force }, &by).await,
+                Err(error) => Err(error),
+            },
+            Action::Drain(name) => self.drain(&name, true, &by),
+            Action::Undrain(name) => self.drain(&name, false, &by),
+            Action::Pause => Ok(self.pause(true, &by)),
+            Action::Resume => Ok(self.pause(false, &by)),
+        };
+        self.publish();
+        // Whoever asked may have gone.
+        let _ = answer.send(outcome);
+    }
+
+    fn find(&self, name: Option<&str>) -> Result<Option<usize>, String> {
+        let Some(name) = name else { return Ok(None) };
+        let found =
+            self.fleet.servers.iter().position(|server| server.name.eq_ignore_ascii_case(name.trim()));
+        found.map(Some).ok_or_else(|| {
+            let names: Vec<_> = self.fleet.servers.iter().map(|server| server.name.as_str()).collect();
+            format!("there is no server '{name}'; there are {}", names.join(", "))
+        })
+    }
+
+    fn drain(&mut self, name: &str, drained: bool, by: &str) -> Result<String, String> {
+        let at = self.find(Some(name))?.unwrap_or_default();
+        let name = self.fleet.servers[at].name.clone();
+        self.topology.servers[at].drained = drained;
+        let what = if drained {
+            format!("{name} takes no new reads; DRAIN does not take a primary's writes, SWITCHOVER does")
+        } else {
+            format!("{name} takes reads again")
+        };
+        let kind = if drained { "drained" } else { "undrained" };
+        self.control.events.record(kind, Some(&name), format!("{what} (by {by})"));
+        Ok(what)
+    }
+
+    fn pause(&mut self, paused: bool, by: &str) -> String {
+        self.paused = paused;
+        let (kind, what) = if paused {
+            (
+                "paused",
+                "statements for the primary wait until RESUME, each for at most [routing] hold_timeout",
+            )
+        } else {
+            ("resumed", "statements for the primary go on")
+        };
+        self.control.events.record(kind, None, format!("{what} (by {by})"));
+        what.to_owned()
+    }
+
+    /// Recognises who is the primary, by what the servers are, when nobody has told dauphin.
+    fn recognise(&mut self) {
+        let current = self.topology.primary;
+        if let Some(at) = current
+            && self.topology.servers[at].is_writable()
+        {
+            if self.term.is_none() {
+                self.begin_term(at, "it is writable");
+            }
+            return;
+        }
+        match self.natural_primary() {
+            Some(at) if current != Some(at) => {
+                self.begin_term(at, "it is writable and replicates from none of the others")
+            }
+            _ if current.is_none() => self.topology.primary = self.presumed_primary(),
+            _ => {}
+        }
+    }
+
+    /// The one server that takes writes and is nobody's replica.
+    fn natural_primary(&self) -> Option<usize> {
+        let servers = &self.topology.servers;
+        let leads_a_group = |at: usize| {
+            let group = servers[at].report.as_ref().and_then(|report| report.group.as_ref());
+            group.is_none_or(|group| group.is_primary && group.has_majority)
+        };
+        let free: Vec<usize> = (0..servers.len())
+            .filter(|&at| servers[at].is_writable() && servers[at].quarantine.is_none())
+            .filter(|&at| self.topology.source_of(at).is_none() && leads_a_group(at))
+            .collect();
+        match free[..] {
+            [only] => Some(only),
+            [] => None,
+            // Of several the one that was primary last; the others are not believed.
+            _ => {
+                let last = self.journal.record().primary.as_deref();
+                free.iter().copied().find(|&at| Some(servers[at].name.as_str()) == last)
+            }
+        }
+    }
+
+    /// With no server writable: the one that does not answer and whose replicas the others are.
+    fn presumed_primary(&self) -> Option<usize> {
+        let servers = &self.topology.servers;
+        let gone: Vec<usize> = (0..servers.len())
+            .filter(|&at| !servers[at].is_reached() && servers[at].quarantine.is_none())
+            .collect();
+        let last = self.journal.record().primary.as_deref();
+        let remembered = gone.iter().copied().find(|&at| Some(servers[at].name.as_str()) == last);
+        let by_elimination = match gone[..] {
+            [only] => Some(only),
+            _ => None,
+        };
+        let all_follow_one = || {
+            let mut sources: Vec<_> = servers
+                .iter()
+                .filter(|observed| observed.is_reached())
+                .map(|observed| observed.replication().map(|replication| replication.source.clone()))
+                .collect();
+            sources.dedup();
+            matches!(&sources[..], [Some(source)] if !source.is_empty() && self.topology.by_identity(source).is_none())
+        };
+        remembered.or(by_elimination.filter(|_| all_follow_one()))
+    }
+
+    fn begin_term(&mut self, at: usize, why: &str) {
+        self.end_term();
+        let server: Arc<Server> = self.fleet.servers[at].clone();
+        let epoch = self.epoch().0 + 1;
+        let name = server.name.clone();
+        let written = self.journal.change(|record| {
+            (record.epoch, record.primary) = (epoch, Some(name.clone()));
+            record.quarantined.retain(|(quarantined, _)| *quarantined != name);
+        });
+        if let Err(error) = written {
+            self.lose_authority(&error);
+        }
+        self.topology.servers[at].quarantine = None;
+        self.topology.primary = Some(at);
+        self.lags.reset();
+        self.term = Some(Arc::new(Term { epoch: Epoch(epoch), server, ended: CancellationToken::new() }));
+        self.term_began = Instant::now();
+        self.isolated_since = None;
+        let message = format!("{name} is the primary (epoch {epoch}): {why}");
+        self.control.events.record("term_began", Some(&name), message);
+    }
+
+    /// Ends the term: from here on nothing that was begun under it goes on.
+    fn end_term(&mut self) {
+        if let Some(term) = self.term.take() {
+            term.ended.cancel();
+            term.server.pool.cut();
+            let message = format!("the term of {} has ended (epoch {})", term.server.name, term.epoch.0);
+            self.control.events.record("term_ended", Some(&term.server.name), message);
+        }
+    }
+
+    fn lose_authority(&mut self, error: &std::io::Error) {
+        self.no_authority =
+            Some(format!("the state file cannot be written: {error} ([failover] state_file)"));
+    }
+
+    /// The epoch of the current or last term.
+    fn epoch(&self) -> Epoch {
+        let current = self.term.as_ref().map_or(0, |term| term.epoch.0);
+        Epoch(current.max(self.journal.record().epoch))
+    }
+
+    fn publish(&mut self) {
+        let throne = match (&self.term, self.diagnosis.remedy()) {
+            _ if self.paused || self.phase != Phase::Watching => Throne::Held,
+            (Some(_), Remedy::Nothing) => Throne::Taken,
+            _ => Throne::Empty(self.sentence(&self.diagnosis)),
+        };
+        let epoch = self.epoch();
+        if let Some(table) = self.assembler.assemble(&self.topology, throne, self.term.as_ref(), epoch) {
+            self.published.publish(table);
+        }
+        self.publish_view();
+    }
+}

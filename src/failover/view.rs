@@ -1,0 +1,59 @@
+//! What operators see of the topology.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Controller, assemble::why_out, cluster::Cluster, plan};
+use crate::control::{Role, ServerView, View};
+
+/// How long it takes to know that a primary is dead, roughly: measured with `scripts/faults`.
+const DETECTION: Duration = Duration::from_millis(300);
+
+impl<C: Cluster> Controller<C> {
+    pub(super) fn publish_view(&self) {
+        let servers = (0..self.fleet.servers.len()).map(|at| self.server_view(at)).collect();
+        let view = View {
+            epoch: self.epoch().0,
+            phase: self.phase,
+            primary: self.term.as_ref().map(|term| term.server.name.clone()),
+            diagnosis: self.diagnosis.label(),
+            diagnosis_detail: self.sentence(&self.diagnosis),
+            servers,
+            preview: plan::preview(&self.topology, DETECTION),
+            automatic: self.may_act(),
+        };
+        self.control.view.store(Arc::new(view));
+    }
+
+    fn server_view(&self, at: usize) -> ServerView {
+        let (server, observed) = (&self.fleet.servers[at], &self.topology.servers[at]);
+        let is_primary = self.topology.primary == Some(at);
+        let role = if is_primary {
+            Role::Primary
+        } else if observed.quarantine.is_some() {
+            Role::Quarantined
+        } else if observed.replication().is_some() {
+            Role::Replica
+        } else {
+            Role::Unknown
+        };
+        let out = match (&observed.quarantine, why_out(&self.topology, at)) {
+            _ if is_primary => None,
+            (Some(why), Some("quarantined")) => Some(format!("quarantined: {why}")),
+            (_, out) => out.map(str::to_owned),
+        };
+        let report = match (&observed.trouble, &observed.report) {
+            (Some(trouble), _) => Some(Err(trouble.problem.clone())),
+            (None, report) => report.as_ref().map(|report| Ok(Arc::new(report.clone()))),
+        };
+        ServerView {
+            name: server.name.clone(),
+            address: server.address.to_string(),
+            role,
+            out,
+            lag: server.lag(),
+            errant: observed.errant.to_string(),
+            report,
+            drained: observed.drained,
+        }
+    }
+}

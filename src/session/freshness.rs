@@ -1,0 +1,195 @@
+//! How fresh a read's data must be: how far its replica may be behind, and whose writes it must see.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
+
+use dauphin_proto::reply::status;
+use parking_lot::Mutex;
+
+use super::{
+    Session,
+    binding::Binding,
+    catch_up::{CatchUp, CatchUpError},
+    relay,
+    route::Role,
+    run::{Again, role_of},
+};
+use crate::{
+    backend::{Lease, Server},
+    config::{Consistency, Routing},
+    error::ClientError,
+    routing::{
+        Epoch,
+        decide::{Demand, Reason},
+    },
+    sql::{self, Effect, LagLimit, Statement},
+    topology::gtid::{self, Written},
+};
+
+/// How much later than asked for a replica's answer to a wait may come before the replica is passed over.
+const ANSWER_GRACE: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// What the statement demands; `wanted` is what it must see.
+    pub(super) fn demand<'a>(&self, statement: &Statement, wanted: &'a [Written]) -> Demand<'a> {
+        let Routing { max_replica_lag, when_stale, .. } = self.context.config.routing;
+        // What only sets something reads nothing.
+        let limit = match statement.effect {
+            Effect::Session => LagLimit::Off,
+            _ => statement.freshness.as_ref().and_then(|wish| wish.max_lag).unwrap_or(self.wishes.max_lag),
+        };
+        Demand { limit, cluster_limit: max_replica_lag, when_stale, wanted, patience: self.patience() }
+    }
+
+    /// How long a read may wait for what it must see.
+    fn patience(&self) -> Duration {
+        self.wishes.wait_timeout.unwrap_or(self.context.config.routing.causal_wait)
+    }
+
+    /// What a client is told when no replica is near enough and nothing else may serve its read.
+    pub(super) fn too_stale(&self, statement: &Statement) -> ClientError {
+        let demand = self.demand(statement, &[]);
+        ClientError::too_stale(&match (demand.limit, demand.cluster_limit) {
+            (LagLimit::AtMost(limit), _) | (_, Some(limit)) => format!("{} ms", limit.as_millis()),
+            _ => "[routing] max_replica_lag".to_owned(),
+        })
+    }
+
+    /// The writes that the statement must see, wherever it runs.
+    pub(super) fn wanted(&self, statement: &Statement) -> Cow<'_, [Written]> {
+        let reads = match statement.effect {
+            Effect::Read | Effect::Begin { .. } => true,
+            // A schema must be there.
+            Effect::Session => statement.reason == sql::Reason::Use,
+            _ => false,
+        };
+        if !reads {
+            return Cow::Borrowed(&[]);
+        }
+        let wish = statement.freshness.as_deref();
+        let level = wish.and_then(|wish| wish.consistency).map(of_hint);
+        let level = level.or(self.wishes.consistency).unwrap_or(self.consistency);
+        let token = wish.and_then(|wish| wish.causal.as_deref());
+        let writes = &self.context.writes;
+        match (level, token) {
+            (Consistency::Global, _) => Cow::Owned(writes.all().into()),
+            (Consistency::Session, None) => Cow::Borrowed(self.own_writes.ends()),
+            (Consistency::Session, Some(token)) => {
+                let mut frontier = writes.of(token);
+                frontier.join(&self.own_writes);
+                Cow::Owned(frontier.into())
+            }
+            (Consistency::Eventual, Some(token)) => Cow::Owned(writes.of(token).into()),
+            (Consistency::Eventual, None) => Cow::Borrowed(&[]),
+        }
+    }
+
+    /// Before a statement: remembers its token, under which its writes are to be found when they are reported, which may
+    /// be as late as the commit.
+    pub(super) fn note_token(&mut self, statement: &Statement) {
+        let in_transaction =
+            matches!(self.binding, Binding::Transaction(_)) || relay::has(self.status, status::IN_TRANS);
+        if !in_transaction {
+            self.tokens.clear();
+        }
+        let token = statement.freshness.as_ref().and_then(|wish| wish.causal.as_deref());
+        if let Some(token) = token.filter(|_| statement.effect != Effect::Read) {
+            self.tokens.add(token);
+        }
+    }
+
+    /// Lets a replica catch up with the writes that the statement must see, for a bounded time.
+    pub(super) async fn wait_for_writes(&mut self, lease: Lease, wanted: &[Written]) -> Result<Lease, Again> {
+        if role_of(&lease) == Role::Primary || lease.server().has_all(wanted) {
+            return Ok(lease);
+        }
+        let server = lease.server().clone();
+        let missing = self.missing(&server, wanted);
+        if missing.is_empty() {
+            return Ok(lease);
+        }
+        let at_most = self.patience();
+        // A replica that is further behind than that would be waited for in vain.
+        if at_most.is_zero() || server.lag().is_some_and(|lag| lag > at_most) {
+            lease.release();
+            return Err(Again::OnPrimary(Reason::Stale));
+        }
+        let mut wait = CatchUp::default();
+        let positions: Vec<_> = missing.into_iter().map(|written| written.position).collect();
+        let primary = self.context.published.load().term().map(|term| term.server.clone());
+        // All before it too, which matters where replicas commit out of order; but never numbers that do not exist.
+        let with_earlier = |position: &gtid::Position| {
+            primary.as_ref().is_some_and(|primary| primary.is_without_gaps(position))
+        };
+        let set = gtid::wait_set(self.flavour(), &positions, with_earlier);
+        wait.wait_for(self.flavour(), &set, positions, at_most);
+        let server = server.id;
+        let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server))?;
+        let answered = tokio::time::timeout(at_most + ANSWER_GRACE, wait.answers(&mut exchange)).await;
+        let Ok(answered) = answered else { return Err(Again::OnPrimary(Reason::Stale)) };
+        match answered {
+            Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server)),
+            Err(CatchUpError::Stale) => {
+                if let Ok(lease) = exchange.finish() {
+                    lease.release();
+                }
+                Err(Again::OnPrimary(Reason::Stale))
+            }
+            Err(_) => Err(Again::NotOn(server)),
+        }
+    }
+
+    /// What `server` is not known to have. What the primary itself turned out to lack, in its own term, was lost with an
+    /// earlier primary: it is forgotten, for waiting would be in vain for ever.
+    fn missing(&mut self, server: &Server, wanted: &[Written]) -> Vec<Written> {
+        let mut missing: Vec<Written> =
+            wanted.iter().filter(|written| !server.has_applied(&written.position)).cloned().collect();
+        let table = self.context.published.load();
+        let Some(term) = table.term() else { return missing };
+        let Some(since) = self.context.terms.seen(term.epoch) else { return missing };
+        let lost: Vec<Written> =
+            missing.extract_if(.., |written| term.server.lacked(written, since)).collect();
+        if !lost.is_empty() {
+            tracing::warn!(
+                primary = %term.server.name,
+                lost = gtid::wait_set(self.context.flavour(), lost.iter().map(|lost| &lost.position), |_| false),
+                "writes that were acknowledged are not on the primary any more: reads do not wait for them"
+            );
+            self.own_writes.forget(&lost);
+            self.context.writes.forget(&lost);
+        }
+        missing
+    }
+}
+
+/// When each term was first noticed; only the current one is remembered.
+#[derive(Debug)]
+pub struct Terms(Mutex<(Epoch, Instant)>);
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self(Mutex::new((Epoch::default(), Instant::now())))
+    }
+}
+
+impl Terms {
+    /// A moment at which the term of `epoch` had begun; `None` if it has ended.
+    fn seen(&self, epoch: Epoch) -> Option<Instant> {
+        let mut seen = self.0.lock();
+        if seen.0 < epoch {
+            *seen = (epoch, Instant::now());
+        }
+        (seen.0 == epoch).then_some(seen.1)
+    }
+}
+
+/// The level that a hint or ROUTER SET names.
+pub(super) fn of_hint(level: sql::Consistency) -> Consistency {
+    match level {
+        sql::Consistency::Eventual => Consistency::Eventual,
+        sql::Consistency::Session => Consistency::Session,
+        sql::Consistency::Global => Consistency::Global,
+    }
+}

@@ -1,0 +1,300 @@
+//! The topology: all that is known of the servers, from their latest reports. One owner; values only, no I/O.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    gtids::Gtids,
+    report::{Problem, Receiver, Replication, Report},
+};
+
+/// What is known of one server.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Its name.
+    pub name: String,
+    /// Where it stands, if the config says so.
+    pub zone: Option<String>,
+    /// Among equally good candidates the highest is promoted; 0 never is.
+    pub priority: u32,
+    /// Its latest report; kept while it does not answer.
+    pub report: Option<Report>,
+    /// When the question was sent that `report` answers.
+    pub asked_at: Option<Instant>,
+    /// Why there is no newer report.
+    pub trouble: Option<Trouble>,
+    /// Why it takes nothing until it has rejoined as a replica, if so.
+    pub quarantine: Option<String>,
+    /// An operator has taken it out of rotation.
+    pub drained: bool,
+    /// What it has executed and the primary has not.
+    pub errant: Gtids,
+}
+
+/// A server that does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why.
+    pub problem: Problem,
+    /// When that was first seen.
+    pub since: Instant,
+    /// How often in succession.
+    pub failures: u32,
+    /// Whether it was seen to go: a connection was cut or refused. It may be silent since, if its whole machine went.
+    pub was_seen_to_go: bool,
+}
+
+/// All servers, in the config's order.
+#[derive(Debug, Clone, Default)]
+pub struct Topology {
+    /// The servers.
+    pub servers: Vec<Observed>,
+    /// The server whose term it is.
+    pub primary: Option<usize>,
+}
+
+impl Observed {
+    /// Whether it answers.
+    pub fn is_reached(&self) -> bool {
+        self.report.is_some() && self.trouble.is_none()
+    }
+
+    /// Whether it has answered, or failed to, at least once.
+    pub const fn is_known(&self) -> bool {
+        self.report.is_some() || self.trouble.is_some()
+    }
+
+    /// Whether it answers and takes writes.
+    pub fn is_writable(&self) -> bool {
+        self.is_reached() && self.report.as_ref().is_some_and(|report| !report.read_only)
+    }
+
+    /// How it replicates, by its latest report.
+    pub fn replication(&self) -> Option<&Replication> {
+        self.report.as_ref()?.replication.as_ref()
+    }
+
+    /// All it has, executed or received.
+    pub fn has(&self) -> Gtids {
+        let Some(report) = &self.report else { return Gtids::default() };
+        match &report.replication {
+            Some(replication) => report.executed.clone().union(&replication.received),
+            None => report.executed.clone(),
+        }
+    }
+
+    /// How many transactions it has received and not yet executed.
+    pub fn unapplied(&self) -> u64 {
+        let Some(report) = &self.report else { return 0 };
+        report.replication.as_ref().map_or(0, |replication| report.executed.lacks(&replication.received))
+    }
+}
+
+impl Topology {
+    /// Takes in what a server said, or that it did not.
+    pub fn note(&mut self, server: usize, asked_at: Instant, report: Result<Report, Problem>) {
+        let observed = &mut self.servers[server];
+        if observed.asked_at.is_some_and(|known| asked_at < known) {
+            // Something newer is known.
+            return;
+        }
+        match report {
+            Ok(report) => {
+                observed.report = Some(report);
+                observed.asked_at = Some(asked_at);
+                observed.trouble = None;
+            }
+            Err(problem) => {
+                let (since, failures, seen) = match &observed.trouble {
+                    Some(trouble) => (trouble.since, trouble.failures, trouble.was_seen_to_go),
+                    None => (asked_at, 0, false),
+                };
+                let was_seen_to_go = seen || matches!(problem, Problem::Gone(_));
+                observed.trouble = Some(Trouble { problem, since, failures: failures + 1, was_seen_to_go });
+            }
+        }
+        self.find_errant(server);
+    }
+
+    /// A replica's transactions that the primary lacks. Only a primary's answer to a later question proves that it does.
+    fn find_errant(&mut self, server: usize) {
+        let Some(primary) = self.primary.filter(|&primary| primary == server) else { return };
+        let Observed { report: Some(report), asked_at: Some(asked_at), trouble: None, .. } =
+            &self.servers[primary]
+        else {
+            return;
+        };
+        let (executed, asked_at) = (report.executed.clone(), *asked_at);
+        for (at, other) in self.servers.iter_mut().enumerate() {
+            let is_earlier = other.asked_at.is_some_and(|earlier| earlier < asked_at);
+            if at != primary
+                && is_earlier
+                && let Some(report) = &other.report
+            {
+                other.errant = report.executed.minus(&executed);
+            }
+        }
+    }
+
+    /// Whether every server has been asked.
+    pub fn is_complete(&self) -> bool {
+        self.servers.iter().all(Observed::is_known)
+    }
+
+    /// The server of this identity, by the latest reports.
+    pub fn by_identity(&self, identity: &str) -> Option<usize> {
+        let is_it = |observed: &Observed| {
+            observed.report.as_ref().is_some_and(|report| report.identity.eq_ignore_ascii_case(identity))
+        };
+        if identity.is_empty() { None } else { self.servers.iter().position(is_it) }
+    }
+
+    /// The server that `server` replicates from: by identity, and before the first contact not at all.
+    pub fn source_of(&self, server: usize) -> Option<usize> {
+        self.by_identity(&self.servers[server].replication()?.source)
+    }
+
+    /// The replicas of `primary` that answer now.
+    pub fn reached_replicas_of(&self, primary: usize) -> Vec<usize> {
+        let identity = self.servers[primary].report.as_ref().map(|report| report.identity.as_str());
+        let follows = |observed: &Observed| match (observed.replication(), identity) {
+            (Some(replication), Some(identity)) => replication.source.eq_ignore_ascii_case(identity),
+            // Of a primary that has never been reached only its replicas know anything.
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let is_replica = |at: usize| {
+            let observed = &self.servers[at];
+            at != primary && observed.is_reached() && observed.quarantine.is_none() && follows(observed)
+        };
+        (0..self.servers.len()).filter(|&at| is_replica(at)).collect()
+    }
+
+    /// Whether `replica` still hears from its source: connected, and a sign of life within `patience` or two heartbeats.
+    pub fn hears_its_source(&self, replica: usize, patience: Duration) -> bool {
+        let Some(replication) = self.servers[replica].replication() else { return false };
+        let limit = patience.max(replication.heartbeat.unwrap_or_default() * 2);
+        replication.receiver == Receiver::Connected
+            && replication.silent_for.is_none_or(|silent| silent < limit)
+    }
+}
+
+/// What tests of other modules build on, too.
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::topology::{
+        Flavour,
+        dialect::SemiSyncWords,
+        flavour::Version,
+        report::{Replication, SemiSync},
+    };
+
+    /// A MySQL UUID for server `n`.
+    pub fn uuid(n: usize) -> String {
+        format!("00000000-0000-0000-0000-{n:012x}")
+    }
+
+    /// A set, as MySQL writes it.
+    pub fn gtids(text: &str) -> Gtids {
+        Gtids::parse(Flavour::MySql, text).unwrap()
+    }
+
+    /// A primary that has executed this.
+    pub fn report_of(n: usize, executed: &str) -> Report {
+        Report {
+            version: Version::parse("9.7.4"),
+            identity: uuid(n),
+            read_only: false,
+            super_read_only: false,
+            uptime: Duration::from_secs(1000),
+            executed: gtids(executed),
+            position: executed.to_owned(),
+            purged: Gtids::default(),
+            can_serve_replicas: true,
+            semi_sync: SemiSync {
+                words: SemiSyncWords::SourceReplica,
+                source_enabled: true,
+                source_active: true,
+                wait_for: 1,
+                clients: 2,
+                ..SemiSync::default()
+            },
+            replication: None,
+            group: None,
+            max_connections: 151,
+            lacks: Vec::new(),
+        }
+    }
+
+    /// A replica of server `source` that has received and executed the same.
+    pub fn replica_of(n: usize, source: usize, executed: &str) -> Report {
+        Report {
+            read_only: true,
+            super_read_only: true,
+            semi_sync: SemiSync {
+                words: SemiSyncWords::SourceReplica,
+                wait_for: 1,
+                replica_enabled: true,
+                ..SemiSync::default()
+            },
+            replication: Some(Replication {
+                source: uuid(source),
+                source_address: (format!("db{source}"), 3306),
+                tls: true,
+                receiver: Receiver::Connected,
+                receiver_error: None,
+                applying: true,
+                applier_error: None,
+                received: gtids(executed),
+                silent_for: Some(Duration::from_millis(100)),
+                heartbeat: Some(Duration::from_millis(200)),
+                delay: Duration::ZERO,
+                seconds_behind: Some(0),
+            }),
+            ..report_of(n, executed)
+        }
+    }
+
+    /// db1 is the primary of db2 and db3, and all have the same `executed`.
+    pub fn healthy(executed: &str) -> Topology {
+        let server = |n: usize| Observed { name: format!("db{n}"), priority: 100, ..Observed::default() };
+        let mut topology = Topology { servers: vec![server(1), server(2), server(3)], primary: Some(0) };
+        let now = Instant::now();
+        topology.note(1, now, Ok(replica_of(2, 1, executed)));
+        topology.note(2, now, Ok(replica_of(3, 1, executed)));
+        topology.note(0, now + Duration::from_millis(1), Ok(report_of(1, executed)));
+        topology
+    }
+
+    #[test]
+    fn a_transaction_that_only_a_replica_has_is_errant_once_the_primary_was_asked_later() {
+        let set = format!("{}:1-10", uuid(1));
+        let mut topology = healthy(&set);
+        assert!(topology.servers[1].errant.is_empty());
+        let now = Instant::now() + Duration::from_secs(1);
+        // The primary goes on while it is asked: what a replica has by then is no proof.
+        topology.note(1, now, Ok(replica_of(2, 1, &format!("{}:1-11", uuid(1)))));
+        assert!(topology.servers[1].errant.is_empty());
+        topology.note(0, now + Duration::from_millis(5), Ok(report_of(1, &set)));
+        assert_eq!(topology.servers[1].errant, gtids(&format!("{}:11", uuid(1))));
+    }
+
+    #[test]
+    fn a_silent_source_is_not_heard() {
+        let mut topology = healthy("");
+        assert!(topology.hears_its_source(1, Duration::from_secs(1)));
+        let silent = |topology: &mut Topology, silent| {
+            let report = topology.servers[1].report.as_mut().unwrap();
+            report.replication.as_mut().unwrap().silent_for = silent;
+        };
+        silent(&mut topology, Some(Duration::from_secs(2)));
+        assert!(!topology.hears_its_source(1, Duration::from_secs(1)));
+        silent(&mut topology, None);
+        assert!(
+            topology.hears_its_source(1, Duration::from_secs(1)),
+            "without knowing better it is believed"
+        );
+    }
+}

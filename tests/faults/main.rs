@@ -1,0 +1,219 @@
+//! Faults on real servers under load, and a checker that holds what clients were told against what the servers have.
+//!
+//!   cargo test --test faults                       a handful of faults, short; part of `make test`; libtest's arguments
+//!   cargo test --test faults -- table [mysql|mariadb] [FAULT...] [--rounds N]      all of them, with medians (scripts/faults)
+//!   cargo test --test faults -- demo [mysql|mariadb] [FAULT]                       one round, live on the screen
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod check;
+#[allow(dead_code)] // what the stories of tests/it use besides
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[allow(dead_code)]
+#[path = "../support/dauphin.rs"]
+mod dauphin;
+mod ending;
+mod fault;
+mod live;
+mod load;
+#[path = "../support/reaper.rs"]
+mod reaper;
+mod round;
+mod servers;
+mod table;
+mod witness;
+
+use std::{path::Path, process::ExitCode};
+
+use clap::Parser;
+use cluster::Flavour;
+use fault::Fault;
+use libtest_mimic::{Failed, Trial};
+use round::{Manner, Round};
+
+/// Those of `make test`, on each flavour: one for each way in which a primary goes, and the planned one.
+const SHORT: [Fault; 7] = [
+    Fault::Kill,
+    Fault::Restart,
+    Fault::Hang,
+    Fault::CutFromDauphin,
+    Fault::BrokenReplicaThenKill,
+    Fault::CrashAt("commit"),
+    Fault::Switchover,
+];
+
+#[derive(Parser)]
+#[command(name = "faults")]
+enum Arguments {
+    /// Plays faults several times each and prints a table of medians.
+    Table {
+        /// mysql, mariadb or both (default), and names of faults (default: all).
+        names: Vec<String>,
+        /// How often each is played.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Faults last only as long as in `make test`.
+        #[arg(long)]
+        short: bool,
+    },
+    /// Plays one fault and shows what happens on the screen.
+    Demo {
+        /// mysql (default) or mariadb, and the name of a fault (default: kill).
+        names: Vec<String>,
+    },
+    /// Names the faults.
+    List,
+}
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("table" | "demo" | "list" | "help") => match Arguments::parse() {
+            Arguments::Table { names, rounds, short } => {
+                Wanted::parse(&names).map_or_else(usage, |wanted| play_all(&wanted, rounds, short))
+            }
+            Arguments::Demo { names } => Wanted::parse(&names).map_or_else(usage, |wanted| demo(&wanted)),
+            Arguments::List => {
+                Fault::all().for_each(|fault| println!("{:26} {}", fault.name(), fault.sentence()));
+                ExitCode::SUCCESS
+            }
+        },
+        _ => tests(),
+    }
+}
+
+fn usage(mistake: String) -> ExitCode {
+    eprintln!("error: {mistake}");
+    ExitCode::FAILURE
+}
+
+/// Which faults on which servers.
+struct Wanted {
+    flavours: Vec<Flavour>,
+    faults: Vec<Fault>,
+}
+
+impl Wanted {
+    fn parse(names: &[String]) -> Result<Self, String> {
+        let (mut flavours, mut faults) = (Vec::new(), Vec::new());
+        for name in names {
+            match &name[..] {
+                "mysql" => flavours.push(Flavour::MySql),
+                "mariadb" => flavours.push(Flavour::MariaDb),
+                _ => faults.push(Fault::all().find(|fault| fault.name() == *name).ok_or_else(|| {
+                    let known: Vec<_> = Fault::all().map(Fault::name).collect();
+                    format!("no fault is called '{name}'; there are mysql, mariadb, and {}", known.join(", "))
+                })?),
+            }
+        }
+        if flavours.is_empty() {
+            flavours = vec![Flavour::MySql, Flavour::MariaDb];
+        }
+        if faults.is_empty() {
+            faults = Fault::all().collect();
+        }
+        Ok(Self { flavours, faults })
+    }
+}
+
+/// One after the other: two clusters at a time would measure each other.
+fn tests() -> ExitCode {
+    let mut arguments = libtest_mimic::Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = [Flavour::MySql, Flavour::MariaDb].into_iter().flat_map(|flavour| {
+        SHORT.map(|fault| {
+            let name = format!("{}::{}", flavour.name(), fault.name().replace('-', "_"));
+            Trial::test(name, move || test(flavour, fault))
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn test(flavour: Flavour, fault: Fault) -> Result<(), Failed> {
+    let round = play(flavour, fault, Manner { is_short: true, is_shown: false });
+    let round = round.map_err(|error| format!("{error:#}"))?;
+    print!("{}", round.report());
+    if round.wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}\ndauphin's log:\n{}", round.wrong.join("\n"), last_lines(&round.log)).into())
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains("DEBUG")).collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
+    let mut went_wrong = 0;
+    let mut text = String::new();
+    for &flavour in &wanted.flavours {
+        text += &format!("\n{} ({}):\n{}\n", flavour.name(), flavour.image(), table::head());
+        for &fault in &wanted.faults {
+            let mut rounds = Vec::new();
+            for number in 1..=count {
+                eprintln!("==> {} {}, round {number} of {count}", flavour.name(), fault.name());
+                match play(flavour, fault, Manner { is_short, is_shown: false }) {
+                    Ok(round) => {
+                        eprint!("{}", round.report());
+                        went_wrong += usize::from(!round.wrong.is_empty());
+                        keep_log(&format!("{}-{}-{number}", flavour.name(), fault.name()), &round);
+                        rounds.push(round);
+                    }
+                    Err(error) => {
+                        went_wrong += 1;
+                        eprintln!("  NOT PLAYED: {error:#}");
+                    }
+                }
+            }
+            text += &format!("{}\n", table::line(&fault.name(), &rounds));
+            let errors = table::errors(&rounds);
+            if !errors.is_empty() {
+                eprintln!("all errors of {}, {}:\n{errors}", flavour.name(), fault.name());
+            }
+        }
+    }
+    println!("{text}");
+    if went_wrong > 0 {
+        println!("{went_wrong} rounds went wrong (see WRONG and NOT PLAYED above)");
+        return ExitCode::FAILURE;
+    }
+    println!("nothing went wrong");
+    ExitCode::SUCCESS
+}
+
+/// What dauphin logged, for a look at it later.
+fn keep_log(name: &str, round: &Round) {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+    let file = directory.join(format!("{name}.log"));
+    match std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&file, &round.log)) {
+        Ok(()) if round.wrong.is_empty() => {}
+        Ok(()) => eprintln!("  dauphin's log: {}", file.display()),
+        Err(error) => eprintln!("  dauphin's log cannot be kept: {error}"),
+    }
+}
+
+fn demo(wanted: &Wanted) -> ExitCode {
+    let (flavour, fault) = match (&wanted.flavours[..], &wanted.faults[..]) {
+        ([flavour, ..], [fault, ..]) => (*flavour, *fault),
+        _ => (Flavour::MySql, Fault::Kill),
+    };
+    println!("{}: {}", flavour.name(), fault.sentence());
+    match play(flavour, fault, Manner { is_short: true, is_shown: true }) {
+        Ok(round) => {
+            print!("\n{}", round.report());
+            ExitCode::from(u8::from(!round.wrong.is_empty()))
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A runtime of its own: what a round leaves behind ends with it.
+fn play(flavour: Flavour, fault: Fault, manner: Manner) -> anyhow::Result<Round> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let round = runtime.block_on(Round::play(flavour, fault, manner));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    round
+}

@@ -1,0 +1,188 @@
+//! Replicas that are too far behind take no reads: by the cluster's limit, a session's or a statement's.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::{Conn, prelude::Queryable as _};
+
+use crate::support::{Flavour, Stage, check_apart, eventually, server_error};
+
+/// The seconds that the late replica applies later than it receives.
+const DELAY: u32 = 4;
+
+#[test]
+fn a_late_replica_leaves_rotation_and_comes_back() {
+    check_apart("routing.max_replica_lag = \"2s\"", async |stage| {
+        prepare(stage, &[2]).await;
+        let mut client = stage.client().await;
+        assert_eq!(shares(stage, &mut client, "", 8).await, [0, 4, 4], "nobody is behind");
+        stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
+        let since = Instant::now();
+        eventually(8, "db3 leaves", async || shares(stage, &mut client, "", 4).await == [0, 4, 0]).await;
+        let left = since.elapsed();
+        assert!(left > Duration::from_secs(1), "after {left:?}, which is before it was behind");
+        // Its lag ends DELAY after the write; then four polls below half of the limit.
+        eventually(15, "db3 returns", async || shares(stage, &mut client, "", 4).await == [0, 2, 2]).await;
+        assert!(since.elapsed() > Duration::from_secs(u64::from(DELAY)));
+        delay(stage, 2, 0).await;
+    });
+}
+
+#[test]
+fn a_session_and_a_statement_have_limits_of_their_own() {
+    check_apart("routing.max_replica_lag = \"60s\"", async |stage| {
+        prepare(stage, &[2]).await;
+        let (mut client, mut other) = (stage.client().await, stage.client().await);
+        stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let tight = "/* dauphin:max_lag=300 */";
+        assert_eq!(shares(stage, &mut client, tight, 4).await, [0, 4, 0], "by its comment");
+        assert_eq!(shares(stage, &mut client, "", 4).await, [0, 2, 2], "and only then");
+        client.query_drop("ROUTER SET max_replica_lag = 300").await.unwrap();
+        assert_eq!(shares(stage, &mut client, "", 4).await, [0, 4, 0], "by the session's setting");
+        assert_eq!(shares(stage, &mut client, "/* dauphin:max_lag=1m */", 4).await, [0, 2, 2]);
+        assert_eq!(shares(stage, &mut other, "", 4).await, [0, 2, 2], "another session has its own");
+        let why = explained(&mut client, "db3").await;
+        let lag = why.strip_prefix("lag ").and_then(|rest| rest.strip_suffix(" ms, limit 300 ms"));
+        let lag: u64 = lag.unwrap_or_else(|| panic!("{why}")).parse().unwrap();
+        assert!((800..6000).contains(&lag), "{why}");
+        client.query_drop("ROUTER SET max_replica_lag = default").await.unwrap();
+        assert_eq!(shares(stage, &mut client, "", 4).await, [0, 2, 2]);
+        // A prepared statement's comment holds too.
+        let read = stage.mark();
+        let prepared = client.prep(format!("{tight} SELECT COUNT(*) FROM n WHERE id > ? /* {read} */")).await;
+        let prepared = prepared.unwrap();
+        for id in 0..4 {
+            client.exec_drop(&prepared, (id,)).await.unwrap();
+        }
+        assert_eq!(stage.ran(&read).await.0, [0, 4, 0]);
+        delay(stage, 2, 0).await;
+    });
+}
+
+#[test]
+fn an_idle_primary_leaves_nobody_behind_and_a_limit_costs_nothing_then() {
+    check_apart("routing.max_replica_lag = \"500ms\"", async |stage| {
+        prepare(stage, &[1, 2]).await;
+        let mut client = stage.client().await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(shares(stage, &mut client, "/* dauphin:max_lag=1 */", 4).await, [0, 2, 2]);
+        delay(stage, 1, 0).await;
+        delay(stage, 2, 0).await;
+    });
+}
+
+#[test]
+fn when_all_are_too_far_behind_the_policy_decides() {
+    check_apart("routing.max_replica_lag = \"1s\"", async |stage| {
+        all_behind(stage).await;
+        let mut client = stage.client().await;
+        assert_eq!(shares(stage, &mut client, "", 4).await, [4, 0, 0]);
+        let route: Option<(String, String, String)> = client.query_first("SHOW LAST ROUTE").await.unwrap();
+        assert_eq!(route, Some(("db1".into(), "primary".into(), "stale_replica".into())));
+        restore(stage).await;
+    });
+    check_apart("routing.max_replica_lag = \"1s\"\nrouting.when_stale = \"replica\"", async |stage| {
+        all_behind(stage).await;
+        let mut client = stage.client().await;
+        let [primary, nearer, later] = shares(stage, &mut client, "", 4).await;
+        assert_eq!((primary, nearer + later), (0, 4));
+        restore(stage).await;
+    });
+    check_apart("routing.max_replica_lag = \"1s\"\nrouting.when_stale = \"error\"", async |stage| {
+        all_behind(stage).await;
+        let mut client = stage.client().await;
+        let error = server_error(client.query_drop("SELECT COUNT(*) FROM n").await);
+        assert_eq!(error.code, 9001);
+        assert!(error.message.contains("further behind than 1000 ms"), "{}", error.message);
+        client.query_drop("SET @a = 1").await.unwrap();
+        client.query_drop("INSERT INTO n VALUES (77)").await.unwrap();
+        assert_eq!(shares(stage, &mut client, "/* dauphin:primary */", 2).await, [2, 0, 0]);
+        assert_eq!(
+            shares(stage, &mut client, "/* dauphin:max_lag=off,consistency=eventual */", 4).await[0],
+            0
+        );
+        restore(stage).await;
+    });
+}
+
+#[test]
+fn a_running_read_finishes_on_a_replica_that_falls_behind() {
+    check_apart("routing.max_replica_lag = \"1s\"", async |stage| {
+        prepare(stage, &[1, 2]).await;
+        let (mut slow, mut client) = (stage.client().await, stage.client().await);
+        let read = stage.mark();
+        let text = format!("SELECT SLEEP(5) FROM n LIMIT 1 /* {read} */");
+        let running = tokio::spawn(async move { slow.query_first::<i64, _>(text).await.unwrap() });
+        eventually(2, "it runs on a replica", async || stage.ran(&read).await.on_replicas() == 1).await;
+        stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
+        eventually(4, "both are out", async || shares(stage, &mut client, "", 2).await == [2, 0, 0]).await;
+        assert!(!running.is_finished(), "the replica has left while the read runs");
+        assert_eq!(running.await.unwrap(), Some(0), "it was not cut off");
+        restore(stage).await;
+    });
+}
+
+/// A table with one row, and these replicas late.
+async fn prepare(stage: &mut Stage, late: &[usize]) {
+    stage.given("CREATE TABLE n (id INT PRIMARY KEY);; INSERT INTO n VALUES (1)").await;
+    for replica in late {
+        delay(stage, *replica, DELAY).await;
+    }
+    settled(stage).await;
+}
+
+/// Both replicas are an hour late, and the primary has gone on.
+async fn all_behind(stage: &mut Stage) {
+    stage.given("CREATE TABLE n (id INT PRIMARY KEY);; INSERT INTO n VALUES (1)").await;
+    for replica in [1, 2] {
+        delay(stage, replica, 3600).await;
+    }
+    settled(stage).await;
+    stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(3000)).await;
+}
+
+async fn restore(stage: &mut Stage) {
+    for replica in [1, 2] {
+        delay(stage, replica, 0).await;
+    }
+    stage.cluster.replicated().await.unwrap();
+}
+
+/// Waits until dauphin sends reads to both replicas again, whose replication was interrupted.
+async fn settled(stage: &mut Stage) {
+    let mut client = stage.client().await;
+    let probe = "/* dauphin:max_lag=off */";
+    eventually(10, "both replicas take reads", async || {
+        shares(stage, &mut client, probe, 2).await == [0, 1, 1]
+    })
+    .await;
+}
+
+/// Where so many reads went.
+async fn shares(stage: &mut Stage, client: &mut Conn, hint: &str, times: usize) -> [usize; 3] {
+    let read = stage.mark();
+    for _ in 0..times {
+        client.query_drop(format!("{hint} SELECT COUNT(*) FROM n /* {read} */")).await.unwrap();
+    }
+    stage.ran(&read).await.0
+}
+
+/// Why a read would not go to `server`.
+async fn explained(client: &mut Conn, server: &str) -> String {
+    let rows: Vec<(String, String, String, String)> =
+        client.query("EXPLAIN ROUTE SELECT COUNT(*) FROM n").await.unwrap();
+    rows.into_iter().find(|row| row.0 == server).unwrap().3
+}
+
+/// Lets a replica apply what it receives this many seconds later.
+async fn delay(stage: &mut Stage, replica: usize, seconds: u32) {
+    let change = match stage.flavour {
+        Flavour::MySql => format!("CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {seconds}"),
+        Flavour::MariaDb => format!("CHANGE MASTER TO MASTER_DELAY = {seconds}"),
+    };
+    let admin = stage.admin(replica).await;
+    for statement in ["STOP REPLICA", &change, "START REPLICA"] {
+        admin.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+}
