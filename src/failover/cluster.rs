@@ -349,9 +349,10 @@ impl Cluster for SqlCluster {
             }
             Act::Follow(follow) => {
                 self.run(server, SHORT * 2, |open| {
-                    let mut statements = open.version.semi_sync_source(open.words, None);
-                    statements.extend(open.version.semi_sync_replica(open.words, follow.acknowledge));
+                    let mut statements = open.version.semi_sync_replica(open.words, follow.acknowledge);
                     statements.extend(open.version.follow(&follow));
+                    // Last, as it takes a second on MySQL: the new primary's commits wait for this one meanwhile.
+                    statements.extend(open.version.semi_sync_source(open.words, None));
                     statements
                 })
                 .await

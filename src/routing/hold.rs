@@ -81,6 +81,11 @@ impl Hold {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Whether nobody has to wait now.
+    pub fn is_open(&self, published: &Published) -> bool {
+        usable(published).is_some()
+    }
+
     /// The term of a primary that is not suspected to be gone; waits for one. Costs nothing while it waits. Cancel safe.
     ///
     /// # Errors

@@ -291,6 +291,10 @@ impl Session {
 
     async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
         self.registered.entry.does(Activity::WaitingForPrimary);
+        if !self.context.hold.is_open(&self.context.published) {
+            // Whoever changes the primary waits for the connections to the old one.
+            self.let_go().await;
+        }
         let held = self.context.hold.primary(&self.context.published).await;
         self.registered.entry.does(Activity::Running);
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
