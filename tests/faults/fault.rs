@@ -17,7 +17,7 @@ use crate::{
 pub const FAILOVER_STEPS: [&str; 10] =
     ["hold", "claim", "freeze", "choose", "apply", "commit", "crown", "open", "publish", "follow"];
 /// Those of a switchover; what follows them is as above.
-pub const SWITCHOVER_STEPS: [&str; 4] = ["switch_drain", "close", "switch_apply", "commit"];
+pub const SWITCHOVER_STEPS: [&str; 5] = ["switch_prepare", "switch_drain", "close", "switch_apply", "commit"];
 
 /// A fault. db1 is the primary when it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,9 +224,8 @@ impl Fault {
                 restart_when_ended(dauphin, step).await
             }
             Self::SwitchoverCrashAt(step) => {
-                // It has no answer: dauphin dies over it.
-                let _ = ask_dauphin(dauphin, "SWITCHOVER TO db2").await;
-                restart_when_ended(dauphin, step).await
+                let answer = ask_dauphin(dauphin, "SWITCHOVER TO db2").await;
+                restart_when_ended(dauphin, step).await.with_context(|| format!("the answer was {answer:?}"))
             }
         }
     }
