@@ -1,6 +1,6 @@
 //! The faults: what each does to the servers or to dauphin, what ends it, and what must come of it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::{Conn, prelude::Queryable as _};
@@ -17,7 +17,7 @@ use crate::{
 pub const FAILOVER_STEPS: [&str; 10] =
     ["hold", "claim", "freeze", "choose", "apply", "commit", "crown", "open", "publish", "follow"];
 /// Those of a switchover; what follows them is as above.
-pub const SWITCHOVER_STEPS: [&str; 4] = ["switch_drain", "close", "switch_apply", "commit"];
+pub const SWITCHOVER_STEPS: [&str; 5] = ["switch_prepare", "switch_drain", "close", "switch_apply", "commit"];
 
 /// A fault. db1 is the primary when it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,9 +224,8 @@ impl Fault {
                 restart_when_ended(dauphin, step).await
             }
             Self::SwitchoverCrashAt(step) => {
-                // It has no answer: dauphin dies over it.
-                let _ = ask_dauphin(dauphin, "SWITCHOVER TO db2").await;
-                restart_when_ended(dauphin, step).await
+                let answer = ask_dauphin(dauphin, "SWITCHOVER TO db2").await;
+                restart_when_ended(dauphin, step).await.with_context(|| format!("the answer was {answer:?}"))
             }
         }
     }
@@ -302,15 +301,7 @@ async fn is_nobody_open(servers: &Servers) -> Result<bool> {
 
 /// A statement for dauphin's admin port.
 async fn ask_dauphin(dauphin: &Dauphin, statement: &str) -> Result<()> {
-    let log = dauphin.log();
-    let line = log.lines().rev().find(|line| line.contains("listening for operators"));
-    let address = line.and_then(|line| line.split("address=").nth(1)?.split_whitespace().next());
-    let address: SocketAddr = address
-        .context("this dauphin says nothing of an admin port")?
-        .trim_matches('"')
-        .parse()
-        .context("the admin port's address")?;
-    let options = options(address.ip().to_string(), address.port(), "admin", "");
+    let options = options(dauphin.admin.ip().to_string(), dauphin.admin.port(), "admin", "");
     let mut connection = Conn::new(options).await.context("dauphin's admin port")?;
     timeout(Duration::from_secs(30), connection.query_drop(statement))
         .await
