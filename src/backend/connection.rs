@@ -28,7 +28,7 @@ pub struct Connection {
     pub(super) idle_since: Instant,
 }
 
-/// `character_set_client`, `character_set_connection`, `character_set_results` and `collation_connection` after the login.
+/// `character_set_client`, `character_set_connection`, `character_set_results` and `collation_connection`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Charsets {
     /// The four values, in that order.
@@ -40,7 +40,7 @@ impl Charsets {
     pub const NAMES: [&str; 4] =
         ["character_set_client", "character_set_connection", "character_set_results", "collation_connection"];
 
-    /// The value that `name` had after the login.
+    /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let at = Self::NAMES.iter().position(|known| *known == name)?;
         Some(&self.values[at])

@@ -2,6 +2,8 @@
 
 use dauphin_proto::CapabilityFlags;
 
+use crate::topology::Flavour;
+
 /// Sessions of equal profile can share connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Profile {
@@ -32,6 +34,17 @@ impl Profile {
     /// Whether the client may send several statements in one text, from its login on.
     pub fn multi_statements(self) -> bool {
         self.capabilities & CapabilityFlags::CLIENT_MULTI_STATEMENTS.bits() != 0
+    }
+
+    /// The same after a reset, which makes MariaDB forget that names may stand apart from their parenthesis.
+    pub fn after_reset(self, flavour: Flavour) -> Self {
+        match flavour {
+            Flavour::MySql => self,
+            Flavour::MariaDb => Self {
+                capabilities: self.capabilities & !CapabilityFlags::CLIENT_IGNORE_SPACE.bits(),
+                ..self
+            },
+        }
     }
 
     /// Whether names may stand apart from their parenthesis.

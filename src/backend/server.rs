@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::{
     account::Account,
     connect::{self, ConnectError},
+    connection::Charsets,
     exchange::Lease,
     pool::{Acquired, Key, Pool, PoolError},
     profile::Profile,
@@ -46,6 +47,8 @@ pub struct Server {
     suspected: Notify,
     /// How far it is known to have applied the primary's transactions.
     applied: Mutex<Option<Position>>,
+    /// Its global character sets, as the newest connection found them.
+    charsets: Mutex<Option<Arc<Charsets>>>,
 }
 
 impl fmt::Debug for Server {
@@ -85,6 +88,7 @@ impl Server {
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
             applied: Mutex::default(),
+            charsets: Mutex::default(),
         }
     }
 
@@ -153,6 +157,18 @@ impl Server {
                 known.sequence = known.sequence.max(position.sequence)
             }
             other => *other = Some(position.clone()),
+        }
+    }
+
+    /// Its global character sets, as the newest connection found them.
+    pub fn charsets(&self) -> Option<Arc<Charsets>> {
+        self.charsets.lock().clone()
+    }
+
+    pub(super) fn set_charsets(&self, found: Charsets) {
+        let mut known = self.charsets.lock();
+        if known.as_deref() != Some(&found) {
+            *known = Some(Arc::new(found));
         }
     }
 

@@ -144,14 +144,16 @@ impl CatchUp {
 /// One SET for all variables that differ.
 fn assignments(has: &State, wanted: &State, charsets: &Charsets) -> Option<Vec<u8>> {
     let mut set = Assignments { text: Vec::new(), backslash_escapes: backslash_escapes(has) };
-    // Names in order: character_set_connection comes before collation_connection, which it would reset.
-    for (name, value) in &wanted.variables {
-        if has.variables.get(name) != Some(value) {
-            set.variable(name, Some(value));
+    set.names(Names::of(has, charsets), &Names::of(wanted, charsets));
+    let other = |name: &&Box<str>| !Charsets::NAMES.contains(&&***name);
+    for name in wanted.variables.keys().filter(other) {
+        let value = wanted.variable(name);
+        if has.variable(name) != value {
+            set.variable(name, value);
         }
     }
-    for name in has.variables.keys().filter(|name| !wanted.variables.contains_key(*name)) {
-        set.variable(name, charsets.get(name));
+    for name in has.variables.keys().filter(other).filter(|name| !wanted.variables.contains_key(*name)) {
+        set.variable(name, None);
     }
     for (name, value) in &wanted.user_variables {
         if has.user_variables.get(name) != Some(value) {
@@ -169,6 +171,27 @@ fn backslash_escapes(state: &State) -> bool {
     !String::from_utf8_lossy(mode).contains("NO_BACKSLASH_ESCAPES")
 }
 
+/// The character sets of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Names<'a> {
+    client: &'a [u8],
+    connection: &'a [u8],
+    results: &'a [u8],
+    collation: &'a [u8],
+    /// Of results, if SET NAMES or the login has set it.
+    results_collation: Option<&'a [u8]>,
+}
+
+impl<'a> Names<'a> {
+    fn of(state: &'a State, login: &'a Charsets) -> Self {
+        let [client, connection, results, collation] =
+            Charsets::NAMES.map(|name| state.variable(name).or_else(|| login.get(name)).unwrap_or_default());
+        let of_login = (!state.variables.contains_key("character_set_results")).then_some(&*login.values[3]);
+        let results_collation = state.results_collation.as_deref().or(of_login).filter(|name| !name.is_empty());
+        Self { client, connection, results, collation, results_collation }
+    }
+}
+
 struct Assignments {
     text: Vec<u8>,
     /// Whether the connection reads a backslash as an escape when it reads this.
@@ -178,6 +201,34 @@ struct Assignments {
 impl Assignments {
     fn separate(&mut self) {
         self.text.extend_from_slice(if self.text.is_empty() { b"SET " } else { b"," });
+    }
+
+    fn names<'a>(&mut self, has: Names<'a>, wanted: &Names<'a>) {
+        let mut now = has;
+        if (now.results, now.results_collation) != (wanted.results, wanted.results_collation) {
+            if let Some(collation) = wanted.results_collation {
+                self.separate();
+                self.text.extend_from_slice(b"NAMES ");
+                self.quoted(wanted.results);
+                self.text.extend_from_slice(b" COLLATE ");
+                self.quoted(collation);
+                let set = wanted.results;
+                now = Names { client: set, connection: set, results: set, collation, results_collation: None };
+            } else {
+                self.variable("character_set_results", Some(wanted.results));
+            }
+        }
+        if now.client != wanted.client {
+            self.variable("character_set_client", Some(wanted.client));
+        }
+        // Setting the one resets the other.
+        let connection = now.connection != wanted.connection;
+        if connection {
+            self.variable("character_set_connection", Some(wanted.connection));
+        }
+        if connection || now.collation != wanted.collation {
+            self.variable("collation_connection", Some(wanted.collation));
+        }
     }
 
     /// `None` for the server's default.
@@ -260,12 +311,44 @@ mod tests {
         check(
             &state(&[], &[]),
             &latin,
-            "SET SESSION character_set_client='latin1',SESSION character_set_results=NULL",
+            "SET SESSION character_set_results=NULL,SESSION character_set_client='latin1'",
         );
         check(
             &latin,
             &state(&[], &[]),
-            "SET SESSION character_set_client='utf8mb4',SESSION character_set_results='utf8mb4'",
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'",
+        );
+    }
+
+    #[test]
+    fn a_collation_of_results_is_set_by_set_names() {
+        let set = |collation: &str| {
+            let mut names = state(
+                &[
+                    ("character_set_client", "utf8mb4"),
+                    ("character_set_connection", "utf8mb4"),
+                    ("character_set_results", "utf8mb4"),
+                    ("collation_connection", "utf8mb4_bin"),
+                ],
+                &[],
+            );
+            names.results_collation = Some(collation.as_bytes().into());
+            names
+        };
+        let (fresh, names) = (state(&[], &[]), set("utf8mb4_bin"));
+        check(&fresh, &names, "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'");
+        check(&names, &fresh, "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'");
+        check(
+            &fresh,
+            &set("utf8mb4_unicode_ci"),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_unicode_ci',SESSION collation_connection='utf8mb4_bin'",
+        );
+        let mut plain = names.clone();
+        plain.results_collation = None;
+        check(
+            &fresh,
+            &plain,
+            "SET SESSION character_set_results='utf8mb4',SESSION collation_connection='utf8mb4_bin'",
         );
     }
 

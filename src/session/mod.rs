@@ -34,7 +34,7 @@ pub use client::Client;
 pub use context::Context;
 
 use crate::{
-    backend::{Account, Profile, State, state::is_on},
+    backend::{Account, Profile, State, connection::Charsets, state::is_on},
     error::{Answer, ClientError},
     sql::{Access, Charset, Syntax},
     topology::{Flavour, gtid::LastWrite},
@@ -221,7 +221,9 @@ impl Session {
             Command::ProcessKill(id) => self.kill(u64::from(id), false, &mut packet).await?,
             Command::SetOption(option) => self.set_option(option).await?,
             Command::ResetConnection => {
+                self.profile = self.profile.after_reset(self.context.flavour());
                 self.reset(self.state.schema.as_deref().map(<[u8]>::to_vec));
+                self.take_server_charsets();
                 self.say_ok().await?;
             }
             Command::ChangeUser(argument) => {
@@ -294,6 +296,26 @@ impl Session {
         self.status = status::AUTOCOMMIT;
         self.wishes = Wishes::default();
         self.enter(schema);
+    }
+
+    /// After COM_RESET_CONNECTION, MySQL uses the server's character sets rather than the login's.
+    fn take_server_charsets(&mut self) {
+        if self.context.flavour() == Flavour::MariaDb {
+            return;
+        }
+        let table = self.context.published.load();
+        let primary = table.term().map(|term| &term.server);
+        let Some(found) =
+            primary.into_iter().chain(table.replicas.servers()).find_map(|server| server.charsets())
+        else {
+            return;
+        };
+        State::change(&mut self.state, |state| {
+            for (name, value) in Charsets::NAMES.iter().zip(&found.values) {
+                state.variables.insert((*name).into(), value.clone());
+            }
+            state.results_collation = Some(found.values[3].clone());
+        });
     }
 
     async fn change_user(

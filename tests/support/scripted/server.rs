@@ -352,8 +352,9 @@ impl Peer {
         if starts("SELECT VERSION()") {
             one("8.4.9-scripted")
         } else if starts("SELECT @@character_set_client") {
-            let names = ["a", "b", "c", "d"];
-            answer::rows(&names, &[&["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"]])
+            let [set, collation] = ["utf8mb4", "utf8mb4_general_ci"];
+            let values = [set, set, set, collation, set, set, set, collation];
+            answer::rows(&["a", "b", "c", "d", "e", "f", "g", "h"], &[&values])
         } else if starts("SELECT @@global.server_uuid") {
             let identity = format!("00000000-0000-0000-0000-0000000000{}", &self.shared.name[2..]);
             answer::rows(&["identity", "read_only", "gtids"], &[&[&identity, read_only, ""]])
