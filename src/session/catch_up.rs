@@ -102,6 +102,12 @@ impl CatchUp {
         self.query(text.as_bytes());
     }
 
+    /// Makes the connection's last command a COM_PING, which leaves only ROW_COUNT() different.
+    pub fn ping(&mut self) {
+        command::put_command(&mut self.bytes, command::code::PING, b"");
+        self.answers.push(Step::State(Shape::Status));
+    }
+
     /// Switches tracking on again, after the session has set its own.
     pub fn tracking(&mut self, flavour: Flavour) {
         self.query(flavour.tracking().as_bytes());
@@ -187,7 +193,8 @@ impl<'a> Names<'a> {
         let [client, connection, results, collation] =
             Charsets::NAMES.map(|name| state.variable(name).or_else(|| login.get(name)).unwrap_or_default());
         let of_login = (!state.variables.contains_key("character_set_results")).then_some(&*login.values[3]);
-        let results_collation = state.results_collation.as_deref().or(of_login).filter(|name| !name.is_empty());
+        let results_collation =
+            state.results_collation.as_deref().or(of_login).filter(|name| !name.is_empty());
         Self { client, connection, results, collation, results_collation }
     }
 }
@@ -213,7 +220,8 @@ impl Assignments {
                 self.text.extend_from_slice(b" COLLATE ");
                 self.quoted(collation);
                 let set = wanted.results;
-                now = Names { client: set, connection: set, results: set, collation, results_collation: None };
+                now =
+                    Names { client: set, connection: set, results: set, collation, results_collation: None };
             } else {
                 self.variable("character_set_results", Some(wanted.results));
             }
@@ -313,11 +321,7 @@ mod tests {
             &latin,
             "SET SESSION character_set_results=NULL,SESSION character_set_client='latin1'",
         );
-        check(
-            &latin,
-            &state(&[], &[]),
-            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'",
-        );
+        check(&latin, &state(&[], &[]), "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'");
     }
 
     #[test]

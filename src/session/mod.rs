@@ -69,6 +69,8 @@ pub struct Session {
     last_on_binding: bool,
     /// How many rows the last statement sent; `None` if it was none that has rows.
     last_rows: Option<u64>,
+    /// Whether a COM_PING has come since the last statement.
+    pinged: bool,
     /// The session's last write, if a replica may not have it yet.
     last_write: Option<LastWrite>,
     wishes: Wishes,
@@ -146,6 +148,7 @@ impl Session {
             status: status::AUTOCOMMIT,
             last_on_binding: false,
             last_rows: None,
+            pinged: false,
             last_write: None,
             wishes: Wishes::default(),
             route: Route::default(),

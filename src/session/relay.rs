@@ -317,7 +317,12 @@ impl Relay<'_> {
                 reply::put_eof(out, ok.warnings, ok.status);
             } else {
                 // Of entries that the client has not asked for it does not hear at all.
-                let heard_of = self.dialect.session_track && (ok.state.is_empty() || !heard.is_empty());
+                // But MySQL says that something changed, and not what, where one transaction ends and the next begins.
+                let chained = *flavour == Flavour::MySql
+                    && has(ok.status, status::IN_TRANS)
+                    && self.outcome.reported.last_write.is_some();
+                let heard_of =
+                    self.dialect.session_track && (ok.state.is_empty() || !heard.is_empty() || chained);
                 reply::Ok { state: &heard, ..ok }.put(out, heard_of);
             }
         });

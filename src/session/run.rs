@@ -528,6 +528,9 @@ impl Session {
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
             catch_up.like_previous(self.flavour(), self.last_rows);
+            if self.pinged {
+                catch_up.ping();
+            }
         }
         Ok(catch_up)
     }

@@ -39,6 +39,7 @@ impl Session {
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
+        self.pinged = false;
         self.last_rows = (succeeded && !outcome.ok).then_some(outcome.rows);
         if let Some(now) = outcome.status {
             self.status = now & status::OF_SESSION;

@@ -50,7 +50,10 @@ fn a_set_of_session_state_is_told_from_one_that_is_more() {
         ("set @@session.time_zone := '+00:00'", vec![Change::SystemVariables]),
         ("set local max_execution_time = default", vec![Change::SystemVariables]),
         ("set names utf8mb4 collate utf8mb4_bin", vec![Change::SystemVariables, Change::Names]),
-        ("set names latin1, character_set_results = utf8mb4", vec![Change::SystemVariables]),
+        (
+            "set names latin1, character_set_results = utf8mb4",
+            vec![Change::SystemVariables, Change::SystemVariables],
+        ),
         ("set character set utf8mb4", vec![Change::SystemVariables]),
         ("set charset 'utf8mb4'", vec![Change::SystemVariables]),
         (
