@@ -140,6 +140,7 @@ fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
     }
     Login {
         capabilities: profile.capabilities(greeting.capabilities),
+        extended: profile.extended(greeting.extended),
         max_packet: 1 << 30,
         collation: profile.collation,
         user: account.user.to_vec(),
@@ -270,6 +271,7 @@ async fn set_up(
     let of_login = Charsets::NAMES.iter().map(|name| format!("@@{name}"));
     let names: Vec<_> =
         of_login.chain(Charsets::NAMES.iter().map(|name| format!("@@GLOBAL.{name}"))).collect();
+    let names = [names, vec!["@@sql_mode".to_owned()]].concat();
     command::put_query(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
     let mut own = OwnConnection(connection);
     own.0.stream.send(&bytes).await?;
@@ -279,6 +281,7 @@ async fn set_up(
         || Charsets { values: std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into()) };
     own.0.charsets = Arc::new(four());
     server.set_charsets(four());
+    own.0.sql_mode = values.next().flatten().unwrap_or_default().into();
     own.0.input.consume(0);
     Ok(own.0)
 }

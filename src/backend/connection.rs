@@ -18,6 +18,8 @@ pub struct Connection {
     pub state: Arc<State>,
     /// The character sets that its login gave it, to go back to.
     pub charsets: Arc<Charsets>,
+    /// The same of `sql_mode`, where a client's capabilities add to the server's default.
+    pub sql_mode: Box<[u8]>,
     /// Whether it was lent as the primary's: what is bound to it may write there, whatever the server is by now.
     pub for_writes: bool,
     /// Whether a session has changed what the connection reports: it must be set right before the next statement.
@@ -56,6 +58,7 @@ impl Connection {
             id,
             state: Arc::default(),
             charsets: Arc::default(),
+            sql_mode: Box::default(),
             for_writes: false,
             tracking_lost: false,
             prepared: PreparedStatements::default(),

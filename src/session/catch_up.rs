@@ -51,7 +51,7 @@ impl CatchUp {
             return catch_up;
         }
         let has = std::mem::replace(&mut connection.state, wanted.clone());
-        if let Some(assignments) = assignments(&has, wanted, &connection.charsets) {
+        if let Some(assignments) = assignments(&has, wanted, &connection.charsets, &connection.sql_mode) {
             catch_up.query(&assignments);
         }
         if has.schema != wanted.schema
@@ -148,18 +148,19 @@ impl CatchUp {
 }
 
 /// One SET for all variables that differ.
-fn assignments(has: &State, wanted: &State, charsets: &Charsets) -> Option<Vec<u8>> {
+fn assignments(has: &State, wanted: &State, charsets: &Charsets, sql_mode: &[u8]) -> Option<Vec<u8>> {
     let mut set = Assignments { text: Vec::new(), backslash_escapes: backslash_escapes(has) };
     set.names(Names::of(has, charsets), &Names::of(wanted, charsets));
-    let other = |name: &&Box<str>| !Charsets::NAMES.contains(&&***name);
-    for name in wanted.variables.keys().filter(other) {
+    let is_other = |name: &str| !Charsets::NAMES.contains(&name);
+    for name in wanted.variables.keys().filter(|name| is_other(name)) {
         let value = wanted.variable(name);
         if has.variable(name) != value {
             set.variable(name, value);
         }
     }
-    for name in has.variables.keys().filter(other).filter(|name| !wanted.variables.contains_key(*name)) {
-        set.variable(name, None);
+    let unset = |name: &&Box<str>| is_other(name) && !wanted.variables.contains_key(*name);
+    for name in has.variables.keys().filter(unset) {
+        set.variable(name, Some(sql_mode).filter(|_| **name == *"sql_mode"));
     }
     for (name, value) in &wanted.user_variables {
         if has.user_variables.get(name) != Some(value) {
@@ -300,7 +301,7 @@ mod tests {
         let charsets = Charsets {
             values: ["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"].map(|v| v.as_bytes().into()),
         };
-        let text = assignments(has, wanted, &charsets).unwrap_or_default();
+        let text = assignments(has, wanted, &charsets, b"STRICT_TRANS_TABLES").unwrap_or_default();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
@@ -310,7 +311,11 @@ mod tests {
         let a = state(&[("sql_mode", "ANSI"), ("sort_buffer_size", "262144")], &[("x", "_utf8mb4'1'")]);
         check(&fresh, &a, "SET SESSION sort_buffer_size=262144,SESSION sql_mode='ANSI',@`x`:=_utf8mb4'1'");
         check(&a, &a.clone(), "");
-        check(&a, &fresh, "SET SESSION sort_buffer_size=DEFAULT,SESSION sql_mode=DEFAULT,@`x`:=NULL");
+        check(
+            &a,
+            &fresh,
+            "SET SESSION sort_buffer_size=DEFAULT,SESSION sql_mode='STRICT_TRANS_TABLES',@`x`:=NULL",
+        );
     }
 
     #[test]

@@ -81,6 +81,7 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
         connection_id: id,
         nonce,
         capabilities,
+        extended: profile::offered_extended(context.published.load().version.as_ref()),
         collation: DEFAULT_COLLATION,
         status: status::AUTOCOMMIT,
         plugin: context.default_plugin().to_owned(),
@@ -140,7 +141,8 @@ async fn answer_login(
         return Err(refuse(ClientError::tls_required(), sequence));
     }
     client.capabilities = login.capabilities & profile::offered_to_clients();
-    let profile = Profile::of_client(client.capabilities, login.collation);
+    client.extended = login.extended & profile::offered_extended(context.published.load().version.as_ref());
+    let profile = Profile::of_client(client.capabilities, client.extended, login.collation);
     let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
     let sequence = challenge.sequence;
@@ -158,7 +160,8 @@ pub async fn change_user(
     nonce_of_greeting: Option<[u8; NONCE]>,
     collation: u8,
 ) -> Result<LoggedIn, LoginError> {
-    let profile = Profile::of_client(client.capabilities, collation).after_reset(context.flavour());
+    let profile =
+        Profile::of_client(client.capabilities, client.extended, collation).after_reset(context.flavour());
     // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
     let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
     let mut challenge = Challenge { client, context, user: &request.user, nonce, sequence: 0 };

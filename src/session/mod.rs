@@ -24,6 +24,7 @@ mod statements;
 use std::{io, sync::Arc, time::Duration};
 
 use dauphin_proto::{
+    CapabilityFlags,
     command::Command,
     connect::ChangeUser,
     packet,
@@ -166,6 +167,9 @@ impl Session {
 
     async fn run(&mut self) -> Result<(), SessionError> {
         self.client.ok(self.status, self.route.login_sequence).await?;
+        if self.client.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
+            self.client.compress();
+        }
         let killed = self.registered.entry.killed.clone().cancelled_owned();
         tokio::pin!(killed);
         loop {

@@ -108,7 +108,8 @@ pub async fn relay(
 ) -> Result<Relayed, RelayError> {
     let dialect = client.dialect();
     let mut relay = Relay {
-        tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof),
+        tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof)
+            .with_added(client.added_packets),
         listener,
         manner,
         dialect,
