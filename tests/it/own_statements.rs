@@ -18,7 +18,7 @@ fn explain_route_says_where_a_statement_would_go_and_runs_nothing() {
         for (statement, role, reason) in [
             ("SELECT * FROM t", "replica", "plain_read"),
             ("SELECT * FROM t FOR UPDATE", "primary", "locking_read"),
-            ("INSERT INTO t VALUES (1)", "primary", "write"),
+            ("INSERT INTO t VALUES (1)", "primary", "data_change"),
             ("/* dauphin:primary */ SELECT 1", "primary", "hint"),
         ] {
             let rows = explain(&mut client, &format!("{statement} /* {mark} */")).await;
@@ -38,7 +38,9 @@ fn show_last_route_names_the_server_that_ran_the_last_statement() {
     check(async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
         let mut client = stage.client().await;
-        for (statement, role) in [("SELECT id FROM t", "replica"), ("DELETE FROM t", "primary"), ("SELECT id FROM t", "replica")] {
+        for (statement, role) in
+            [("SELECT id FROM t", "replica"), ("DELETE FROM t", "primary"), ("SELECT id FROM t", "replica")]
+        {
             let mark = stage.mark();
             client.query_drop(format!("{statement} /* {mark} */")).await.unwrap();
             let said: Vec<(String, String, String)> = client.query("SHOW LAST ROUTE").await.unwrap();

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         LazyLock,
@@ -39,6 +39,7 @@ pub fn new_directory() -> PathBuf {
 
 impl Dauphin {
     /// Starts one that serves `cluster`; `options` are lines of config with dotted names, such as `pool.linger = "0s"`.
+    /// `{directory}` in them stands for a directory of its own.
     pub async fn start(cluster: &Cluster, options: &str) -> Self {
         let directory = new_directory();
         let servers: String = cluster
@@ -48,7 +49,7 @@ impl Dauphin {
                 format!("[[servers]]\nname = \"{}\"\naddress = \"{}:3306\"\n", node.name, node.address())
             })
             .collect();
-        let mut config = options.to_owned() + "\n";
+        let mut config = options.replace("{directory}", directory.to_str().expect("its name is text")) + "\n";
         for (name, default) in [
             ("account.user", "dauphin"),
             ("account.password", "dauphin"),
@@ -93,6 +94,11 @@ impl Dauphin {
             assert!(start.elapsed() < Duration::from_secs(20), "dauphin does not listen after 20 s: {log}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The directory of its config, log and certificate.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// All it has logged.
