@@ -11,7 +11,6 @@ use std::{
 use dauphin_proto::{auth, connect::NONCE};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     accounts::Accounts,
@@ -28,7 +27,7 @@ use crate::{
     },
     config::{Config, DefaultPlugin},
     error::{Answer, ClientError},
-    net::tls::PasswordKey,
+    net::tls::{Acceptor, PasswordKey},
     routing::{Published, hold::Hold},
     sql::ClassificationCache,
     topology::Flavour,
@@ -47,7 +46,7 @@ pub struct Context {
     /// Who has proven a password.
     pub accounts: Accounts,
     /// TLS for clients, if they can have it.
-    pub acceptor: Option<TlsAcceptor>,
+    pub acceptor: Option<Acceptor>,
     /// What statements do.
     pub classifications: ClassificationCache,
     /// Reads that a replica has refused as writes.
