@@ -167,7 +167,8 @@ impl Fault {
     pub fn lasts(self, is_short: bool) -> Duration {
         let (full, short) = match self {
             Self::RestartLater => (60, 10),
-            Self::Hang | Self::CutFromAll | Self::DelayedReplica => (10, 6),
+            Self::Hang | Self::CutFromAll => (10, 10),
+            Self::DelayedReplica => (10, 6),
             Self::CutFromReplicas | Self::DiskFull => (20, 15),
             _ => (5, 4),
         };
