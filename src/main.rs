@@ -129,7 +129,8 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     };
     watching.spawn(admin.serve(listening));
     let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, stop));
-    watching.shutdown_background();
+    // Its tasks are dropped, which removes the files of sockets.
+    watching.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
@@ -200,6 +201,7 @@ async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow
 async fn drain(context: &Context, sessions: &TaskTracker) {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     sessions.close();
+    context.sessions.close_logins();
     let at_most = context.drain_timeout();
     tracing::info!(
         sessions = context.sessions.len(),

@@ -1,6 +1,6 @@
 //! What operators do: the control plane's actions, KILL, RELOAD and SHUTDOWN.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Admin, Failure,
@@ -14,6 +14,9 @@ use crate::{
     control::Action,
     session::registry::Running,
 };
+
+/// How long the answer to SHUTDOWN may take.
+const ANSWERED_BY: Duration = Duration::from_millis(100);
 
 impl Admin {
     pub(super) async fn act(&self, deed: Deed, order: &Order, by: &str) -> Result<Table, Failure> {
@@ -64,9 +67,14 @@ impl Admin {
         let what = match (query_only, running) {
             (false, _) => format!("session {id} of {user} was ended"),
             (true, Some(_)) => format!("the statement of session {id} of {user} was ended"),
-            (true, None) => format!("session {id} of {user} runs no statement"),
+            (true, None) => {
+                let state = entry.snapshot().activity.label();
+                format!("session {id} of {user} runs no statement on a server ({state}); KILL {id} ends it")
+            }
         };
-        self.control.events.record("killed", None, format!("{what}, by {by}"));
+        if !query_only || running.is_some() {
+            self.control.events.record("killed", None, format!("{what}, by {by}"));
+        }
         match stopped {
             Ok(()) => Ok(result(Deed::Kill, what)),
             Err(why) if query_only => Err(Failure::NotDone(why)),
@@ -154,7 +162,12 @@ impl Admin {
             "stopping: no new clients; {sessions} sessions, of which running statements and open transactions have {at_most:?} to end"
         );
         self.control.events.record("shutdown", None, format!("{what}; by {by}"));
-        self.stop.cancel();
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            // First the operator gets the answer: with no sessions the process ends at once.
+            tokio::time::sleep(ANSWERED_BY).await;
+            stop.cancel();
+        });
         result(Deed::Shutdown, what)
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::{
     Admin, Failure,
     command::{COMMANDS, Command, Verb},
+    login::PENALTY,
     order::{Arguments, LONGEST, Order},
     prometheus,
 };
@@ -106,7 +107,13 @@ async fn route(admin: &Admin, request: Request<Incoming>, host: &str) -> Result<
         }
         _ => {}
     }
-    check_who(admin, request.headers())?;
+    if let Err(refusal) = check_who(admin, request.headers()) {
+        // Nobody tries many.
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            tokio::time::sleep(PENALTY).await;
+        }
+        return Err(refusal);
+    }
     if path == "/metrics" && is_read {
         let mut answer = text(StatusCode::OK, prometheus::text(&admin.context, &admin.control));
         let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

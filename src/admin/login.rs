@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a wrong password is left without an answer: nobody tries many.
-const PENALTY: Duration = Duration::from_millis(500);
+pub const PENALTY: Duration = Duration::from_millis(500);
 
 /// utf8mb4_general_ci
 const COLLATION: u8 = 45;

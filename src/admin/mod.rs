@@ -14,6 +14,8 @@ pub mod order;
 pub mod prometheus;
 mod show;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, sync::Arc};
 

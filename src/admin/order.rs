@@ -123,10 +123,21 @@ impl Arguments {
 /// What somebody who typed this has probably meant.
 pub fn hint(text: &str) -> String {
     let words = words(text);
+    let tables = || COMMANDS.iter().filter_map(|command| command.name.strip_prefix("SHOW "));
+    let typed = |from: usize, count: usize| {
+        let words: Vec<_> = words.iter().skip(from).take(count).map(|word| word.text.as_str()).collect();
+        words.join(" ")
+    };
+    if words.first().is_some_and(|word| word.is("SHOW")) {
+        let guess = (1..=2).rev().find_map(|count| nearest(&typed(1, count), tables()));
+        return match guess {
+            Some(table) => format!("did you mean SHOW {table}? HELP lists the commands"),
+            None => format!("SHOW knows {}", tables().collect::<Vec<_>>().join(", ")),
+        };
+    }
     let guess = (1..=3.min(words.len())).rev().find_map(|count| {
-        let typed: Vec<_> = words[..count].iter().map(|word| word.text.as_str()).collect();
         let of_length = COMMANDS.iter().filter(|command| command.name.split(' ').count() == count);
-        nearest(&typed.join(" "), of_length.map(|command| command.name))
+        nearest(&typed(0, count), of_length.map(|command| command.name))
     });
     match guess {
         Some(name) => format!("did you mean {name}? HELP lists the commands"),
@@ -234,6 +245,8 @@ mod tests {
             assert!(Order::read(text).is_none(), "{text}");
         }
         assert_eq!(hint("SHOW SERVRES"), "did you mean SHOW SERVERS? HELP lists the commands");
+        assert_eq!(hint("show falover plan"), "did you mean SHOW FAILOVER PLAN? HELP lists the commands");
+        assert!(hint("show nothing").starts_with("SHOW knows SERVERS, LAG,"));
         assert_eq!(hint("switchover2 to db1"), "did you mean SWITCHOVER? HELP lists the commands");
         assert_eq!(hint("make coffee"), "HELP lists the commands");
     }

@@ -304,13 +304,15 @@ mod tests {
     }
 
     #[test]
-    fn the_alerts_are_on_metrics_that_there_are() {
-        let alerts = include_str!("../../config/alerts.yml");
-        let words = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let names: Vec<_> = words.filter(|word| word.starts_with("dauphin_")).collect();
-        assert!(names.len() > 5);
-        for name in names {
-            assert!(METRICS.iter().any(|metric| metric.name == name), "{name}");
+    fn alerts_and_dashboard_use_metrics_that_there_are() {
+        for file in [include_str!("../../config/alerts.yml"), include_str!("../../config/grafana.json")] {
+            let words = file.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let names: Vec<_> = words.filter(|word| word.starts_with("dauphin_")).collect();
+            assert!(names.len() >= 10, "{names:?}");
+            for name in names {
+                let name = name.strip_suffix("_bucket").unwrap_or(name);
+                assert!(METRICS.iter().any(|metric| metric.name == name), "{name}");
+            }
         }
     }
 

@@ -25,7 +25,7 @@ impl Known<'_> {
         match self.view {
             Some(view) => view.role.label(),
             None if self.is_primary() => Role::Primary.label(),
-            None if self.takes_reads() => Role::Replica.label(),
+            None if self.table.replicas.find(self.server.id).is_some() => Role::Replica.label(),
             None => Role::Unknown.label(),
         }
     }

@@ -211,6 +211,13 @@ impl Server {
         self.lag.store(micros, Ordering::Relaxed);
     }
 
+    /// It was waited for in vain: until the next poll it is known to be this far behind at least. Where nothing is known
+    /// of its lag it stays so.
+    pub fn raise_lag(&self, at_least: Duration) {
+        let micros = u64::try_from(at_least.as_micros()).unwrap_or(UNKNOWN_LAG - 1);
+        self.lag.fetch_max(micros.min(UNKNOWN_LAG - 1), Ordering::Relaxed);
+    }
+
     /// How far it was behind the primary at the last poll; `None` if that is not known.
     pub fn lag(&self) -> Option<Duration> {
         match self.lag.load(Ordering::Relaxed) {

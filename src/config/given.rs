@@ -69,6 +69,12 @@ impl ConfigFile {
         Ok(Self { config, written, secrets })
     }
 
+    /// A config that was read from no file.
+    #[cfg(test)]
+    pub(crate) fn of(config: Config) -> Self {
+        Self { config, written: BTreeMap::new(), secrets: BTreeMap::new() }
+    }
+
     /// Every option, in the order of the sample file; those of lists follow their list.
     pub fn given(&self) -> Vec<Given> {
         let mut given = Vec::new();

@@ -229,7 +229,8 @@ pub struct Demand<'a> {
     pub cluster_limit: Option<Duration>,
     /// What happens when all are further behind.
     pub when_stale: WhenStale,
-    /// What the read must see: a replica that is known to have it comes before one that must be waited for.
+    /// What the read must see: a replica that has it, or probably will have in no time, comes before one that must be
+    /// waited for.
     pub wanted: &'a [Written],
     /// How long it may be waited for: one that is further behind would be waited for in vain.
     pub patience: Duration,
@@ -383,7 +384,9 @@ fn to_replica(
         }
     }
     let has_wanted = |server: &Server| server.has_all(demand.wanted) || is_primary(server, table);
-    if let Some(server) = table.replicas.next(published, fit, has_wanted) {
+    // Whoever was not behind a moment ago keeps its turn: to wait for it is cheaper than to burden one with all reads.
+    let is_prompt = |server: &Server| has_wanted(server) || server.lag() == Some(Duration::ZERO);
+    if let Some(server) = table.replicas.next(published, fit, is_prompt) {
         let in_vain = !has_wanted(server) && server.lag().is_some_and(|lag| lag > demand.patience);
         let server = if in_vain { table.replicas.nearest(fit).unwrap_or(server) } else { server };
         return Decision { target: Target::Replica(server.clone()), reason };
@@ -560,7 +563,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_replica_that_has_the_writes_comes_first() {
-        let table = replicas([Some(0), Some(0)]);
+        let table = replicas([Some(40), Some(40)]);
         let position = Position { source: 1, tag: "".into(), sequence: 7 };
         let wanted = [Written { position: position.clone(), at: std::time::Instant::now() }];
         let demand = Demand { wanted: &wanted, ..ANY };
@@ -569,6 +572,11 @@ mod tests {
         assert_eq!(reads(&table, demand), "db3:plain_read");
         table.replicas.servers()[1].set_behind(true);
         assert_eq!(reads(&table, demand), "db2:plain_read", "a limit is a limit");
+        let table = replicas([Some(0), Some(40)]);
+        table.replicas.servers()[1].note_applied(&position);
+        assert_eq!(reads(&table, demand), "db2:plain_read db3:plain_read", "who is prompt keeps its turn");
+        table.replicas.servers()[0].raise_lag(Duration::from_millis(100));
+        assert_eq!(reads(&table, demand), "db3:plain_read", "until it was waited for in vain");
         let table = replicas([Some(2300), Some(20)]);
         assert_eq!(reads(&table, demand), "db3:plain_read", "waiting on the other would be in vain");
         table.replicas.servers()[0].note_applied(&position);

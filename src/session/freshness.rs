@@ -125,19 +125,19 @@ impl Session {
         };
         let set = gtid::wait_set(self.flavour(), &positions, with_earlier);
         wait.wait_for(self.flavour(), &set, positions, at_most);
-        let server = server.id;
-        let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server))?;
+        let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server.id))?;
         let answered = tokio::time::timeout(at_most + ANSWER_GRACE, wait.answers(&mut exchange)).await;
         let Ok(answered) = answered else { return Err(Again::OnPrimary(Reason::Stale)) };
         match answered {
-            Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server)),
+            Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server.id)),
             Err(CatchUpError::Stale) => {
+                server.raise_lag(at_most);
                 if let Ok(lease) = exchange.finish() {
                     lease.release();
                 }
                 Err(Again::OnPrimary(Reason::Stale))
             }
-            Err(_) => Err(Again::NotOn(server)),
+            Err(_) => Err(Again::NotOn(server.id)),
         }
     }
 

@@ -119,8 +119,11 @@ enum Next {
 /// Serves one client from its greeting to its end. Cancel safe in that everything it holds is closed.
 pub async fn serve(context: Arc<Context>, client: Client) {
     let id = context.sessions.next_id();
-    let login =
-        tokio::time::timeout(context.config.listen.login_timeout, login::log_in(client, &context, id)).await;
+    let login = login::log_in(client, &context, id);
+    let login = tokio::select! {
+        login = tokio::time::timeout(context.config.listen.login_timeout, login) => login,
+        () = context.sessions.logins_closed() => return,
+    };
     let (client, logged_in) = match login {
         Ok(Ok(logged_in)) => logged_in,
         Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {

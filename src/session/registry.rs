@@ -25,8 +25,10 @@ pub struct Registry {
     sessions: Mutex<HashMap<u32, Arc<Entry>>>,
     next: AtomicU32,
     clients: AtomicUsize,
-    /// The most clients at a time; `usize::MAX` until it is set.
+    /// The most clients at a time.
     most: AtomicUsize,
+    /// Cancelled when nobody may log in any more.
+    closed: CancellationToken,
 }
 
 /// What others may know of a session.
@@ -164,7 +166,18 @@ impl Registry {
             next: AtomicU32::new(0),
             clients: AtomicUsize::new(0),
             most: AtomicUsize::new(most),
+            closed: CancellationToken::new(),
         }
+    }
+
+    /// Nobody logs in any more, those who are at it included.
+    pub fn close_logins(&self) {
+        self.closed.cancel();
+    }
+
+    /// Completes when nobody may log in any more.
+    pub(super) async fn logins_closed(&self) {
+        self.closed.cancelled().await;
     }
 
     /// Counts a client in, unless there are as many as may be.

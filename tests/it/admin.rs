@@ -170,6 +170,15 @@ fn statements_are_counted_where_the_servers_ran_them() {
     });
 }
 
+/// The client has its answer a moment before its session is done with the statement.
+async fn shows(operator: &mut Conn, client: &Conn, wanted: &str, value: Option<&str>) {
+    let (id, expected) = (client.id().to_string(), [value.map(str::to_owned)]);
+    eventually(5, &format!("its {wanted} is {value:?}"), async || {
+        column(operator, "SHOW SESSIONS", wanted, "id", &id).await == expected
+    })
+    .await;
+}
+
 #[test]
 fn sessions_are_shown_with_what_they_do() {
     check(async |stage| {
@@ -202,12 +211,10 @@ fn sessions_are_shown_with_what_they_do() {
             (&pinned, "pinned", Some("temporary_table")),
             (&pinned, "last_role", Some("primary")),
         ] {
-            let shown = column(&mut operator, "SHOW SESSIONS", wanted, "id", &client.id().to_string()).await;
-            assert_eq!(shown, [value.map(str::to_owned)], "{wanted}");
+            shows(&mut operator, client, wanted, value).await;
         }
         open.query_drop("COMMIT").await.unwrap();
-        let state = column(&mut operator, "SHOW SESSIONS", "state", "id", &open.id().to_string()).await;
-        assert_eq!(state, [Some("idle".to_owned())]);
+        shows(&mut operator, &open, "state", Some("idle")).await;
         sleeping.await.unwrap().unwrap();
         let id = idle.id().to_string();
         drop(idle);
@@ -319,6 +326,8 @@ fn shutdown_lets_open_transactions_end_and_nothing_new_begin() {
     check(async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
         let (mut open, mut idle) = (stage.client().await, stage.client().await);
+        // Nobody waits for one that never logs in.
+        let _silent = TcpStream::connect(stage.dauphin.address).await.unwrap();
         open.query_drop("BEGIN").await.unwrap();
         open.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
         assert_eq!(get(stage.dauphin.http, "/readyz").await.0, 200);
@@ -362,6 +371,23 @@ fn shutdown_waits_no_longer_than_it_may() {
         let rows: Option<usize> =
             stage.admin(0).await.query_first(format!("SELECT COUNT(*) FROM {schema}.t")).await.unwrap();
         assert_eq!(rows, Some(0));
+    });
+}
+
+#[test]
+fn a_signal_stops_as_shutdown_does_and_a_second_one_at_once() {
+    check(async |stage| {
+        let mut open = stage.client().await;
+        open.query_drop("BEGIN").await.unwrap();
+        stage.dauphin.terminate();
+        eventually(5, "it says that it stops", async || {
+            get(stage.dauphin.http, "/readyz").await == (503, "dauphin is stopping\n".to_owned())
+        })
+        .await;
+        open.query_drop("SELECT 1").await.unwrap();
+        stage.dauphin.terminate();
+        assert!(stage.dauphin.ended(Duration::from_secs(5)).await);
+        assert!(open.query_drop("SELECT 1").await.is_err());
     });
 }
 

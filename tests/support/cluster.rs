@@ -178,7 +178,16 @@ impl Cluster {
         }
         for node in &self.nodes[1..] {
             let mut replica = node.admin().await?;
-            replica.query_drop("START REPLICA").await?;
+            let undelayed = match self.flavour {
+                Flavour::MySql => "CHANGE REPLICATION SOURCE TO SOURCE_DELAY = 0",
+                Flavour::MariaDb => "CHANGE MASTER TO MASTER_DELAY = 0",
+            };
+            for statement in ["STOP REPLICA", undelayed, "START REPLICA"] {
+                replica
+                    .query_drop(statement)
+                    .await
+                    .with_context(|| format!("{statement} on {}", node.name))?;
+            }
         }
         timeout(Duration::from_secs(60), self.replicated()).await.context("replicas catch up within 60 s")?
     }

@@ -141,6 +141,13 @@ impl Dauphin {
         self.directory.join("dauphin.toml")
     }
 
+    /// Asks it to stop, as a service manager does.
+    pub fn terminate(&self) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
+        assert!(sent.success());
+    }
+
     /// Waits until it has ended by itself; whether it ended well.
     pub async fn ended(&mut self, at_most: Duration) -> bool {
         let start = Instant::now();
