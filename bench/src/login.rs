@@ -118,6 +118,7 @@ impl Login {
         let plugin = if greeting.plugin == NATIVE { NATIVE } else { CACHING_SHA2 };
         let login = connect::Login {
             capabilities: wanted(credentials.dialect()) & greeting.capabilities,
+            extended: 0,
             max_packet: 1 << 30,
             collation: 45, // utf8mb4_general_ci
             user: credentials.user.clone().into_bytes(),
@@ -197,6 +198,7 @@ mod tests {
             connection_id: 1,
             nonce: *b"abcdefghijklmnopqrst",
             capabilities: CapabilityFlags::all(),
+            extended: 0,
             collation: 255,
             status: 2,
             plugin: plugin.into(),

@@ -8,6 +8,18 @@ use crate::{
 /// Bytes in the random challenge of a greeting.
 pub const NONCE: usize = 20;
 
+/// MARIADB_CLIENT_EXTENDED_METADATA, of the extended capabilities: column definitions name finer types.
+pub const EXTENDED_METADATA: u32 = 1 << 3;
+
+/// Extended capabilities are there where CLIENT_LONG_PASSWORD is not: to MariaDB that flag means "MySQL".
+fn extended(capabilities: CapabilityFlags, bytes: u32) -> u32 {
+    if capabilities.contains(CapabilityFlags::CLIENT_LONG_PASSWORD) { 0 } else { bytes }
+}
+
+fn said(capabilities: CapabilityFlags, extended: u32) -> CapabilityFlags {
+    if extended == 0 { capabilities } else { capabilities - CapabilityFlags::CLIENT_LONG_PASSWORD }
+}
+
 /// `Protocol::HandshakeV10`: a server's first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
@@ -19,6 +31,8 @@ pub struct Greeting {
     pub nonce: [u8; NONCE],
     /// What the server offers.
     pub capabilities: CapabilityFlags,
+    /// What the server offers of MariaDB's extended capabilities; 0 from MySQL.
+    pub extended: u32,
     /// The server's default collation, its lower 8 bits.
     pub collation: u8,
     /// See [`crate::reply::status`].
@@ -49,18 +63,19 @@ impl Greeting {
         let upper = reader.u16()?;
         let capabilities = CapabilityFlags::from_bits_retain(u32::from(upper) << 16 | u32::from(lower));
         reader.u8()?; // auth_plugin_data_len
-        reader.bytes(10)?; // reserved; MariaDB's extended capabilities, which we do not use
+        reader.bytes(6)?; // reserved
+        let extended = extended(capabilities, reader.u32()?);
         nonce[8..].copy_from_slice(reader.bytes(12)?);
         if reader.rest().first() == Some(&0) {
             reader.u8()?;
         }
         let plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
-        Ok(Self { version, connection_id, nonce, capabilities, collation, status, plugin })
+        Ok(Self { version, connection_id, nonce, capabilities, extended, collation, status, plugin })
     }
 
     /// Appends the payload.
     pub fn put(&self, out: &mut Vec<u8>) {
-        let capabilities = self.capabilities.bits();
+        let capabilities = said(self.capabilities, self.extended).bits();
         out.push(10);
         put_nul_terminated(out, self.version.as_bytes());
         out.extend_from_slice(&self.connection_id.to_le_bytes());
@@ -71,7 +86,8 @@ impl Greeting {
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&((capabilities >> 16) as u16).to_le_bytes());
         out.push(NONCE as u8 + 1);
-        out.extend_from_slice(&[0; 10]);
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&self.extended.to_le_bytes());
         out.extend_from_slice(&self.nonce[8..]);
         out.push(0);
         put_nul_terminated(out, self.plugin.as_bytes());
@@ -83,6 +99,8 @@ impl Greeting {
 pub struct Login {
     /// What the client wants, of what was offered.
     pub capabilities: CapabilityFlags,
+    /// What the client wants of MariaDB's extended capabilities; 0 from clients that do not know them.
+    pub extended: u32,
     /// The longest packet that the client takes; informative.
     pub max_packet: u32,
     /// The collation that the client starts with, its lower 8 bits.
@@ -115,7 +133,8 @@ impl Login {
         }
         let max_packet = reader.u32()?;
         let collation = reader.u8()?;
-        reader.bytes(23)?; // filler; MariaDB clients put extended capabilities in its last four bytes
+        reader.bytes(19)?; // filler
+        let extended = extended(capabilities, reader.u32()?);
         let user = reader.nul_terminated()?.to_vec();
         let response = if capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) {
             reader.lenenc_bytes()?.to_vec()
@@ -137,7 +156,7 @@ impl Login {
         if capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
             attributes = reader.lenenc_bytes()?.to_vec();
         }
-        Ok(Self { capabilities, max_packet, collation, user, response, schema, plugin, attributes })
+        Ok(Self { capabilities, extended, max_packet, collation, user, response, schema, plugin, attributes })
     }
 
     /// Appends the payload.
@@ -163,10 +182,11 @@ impl Login {
 
     /// Appends the payload of an SSLRequest for this login.
     pub fn put_ssl_request(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.capabilities.bits().to_le_bytes());
+        out.extend_from_slice(&said(self.capabilities, self.extended).bits().to_le_bytes());
         out.extend_from_slice(&self.max_packet.to_le_bytes());
         out.push(self.collation);
-        out.extend_from_slice(&[0; 23]);
+        out.extend_from_slice(&[0; 19]);
+        out.extend_from_slice(&self.extended.to_le_bytes());
     }
 }
 
@@ -250,6 +270,7 @@ mod tests {
                 | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
                 | CapabilityFlags::CLIENT_CONNECT_WITH_DB
                 | CapabilityFlags::CLIENT_CONNECT_ATTRS,
+            extended: EXTENDED_METADATA,
             max_packet: 1 << 24,
             collation: 255,
             user: b"app".to_vec(),
@@ -273,7 +294,8 @@ mod tests {
             version: "9.7.4".into(),
             connection_id: 8,
             nonce: *b"abcdefghijklmnopqrst",
-            capabilities: CapabilityFlags::from_bits_retain(0xdfff_ffff),
+            capabilities: CapabilityFlags::from_bits_retain(0xdfff_fffe),
+            extended: EXTENDED_METADATA,
             collation: 255,
             status: 2,
             plugin: "caching_sha2_password".into(),

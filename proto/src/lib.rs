@@ -10,6 +10,7 @@ mod error;
 pub mod execute;
 pub mod field;
 pub mod packet;
+pub mod reframe;
 pub mod reply;
 pub mod response;
 pub mod session_track;

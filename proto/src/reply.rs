@@ -143,6 +143,8 @@ pub struct Dialect {
     pub deprecate_eof: bool,
     /// CLIENT_SESSION_TRACK: OK packets carry session-state blocks.
     pub session_track: bool,
+    /// MARIADB_CLIENT_EXTENDED_METADATA: column definitions have a field more.
+    pub extended_metadata: bool,
 }
 
 /// Appends a text result set of our own; answers the sequence number that comes next.
@@ -158,7 +160,7 @@ pub fn put_result_set(
 ) -> u8 {
     sequence = packet::put_with(out, sequence, |out| put_lenenc(out, columns.len() as u64));
     for name in columns {
-        sequence = packet::put_with(out, sequence, |out| put_column(out, name));
+        sequence = packet::put_with(out, sequence, |out| put_column(out, name, dialect));
     }
     if !dialect.deprecate_eof {
         sequence = packet::put_with(out, sequence, |out| put_eof(out, 0, status));
@@ -195,11 +197,14 @@ pub fn put_rows_end(out: &mut Vec<u8>, status: u16, dialect: Dialect) {
 }
 
 /// Appends a column definition (`Protocol::ColumnDefinition41`) for a utf8mb4 VARCHAR.
-fn put_column(out: &mut Vec<u8>, name: &str) {
+fn put_column(out: &mut Vec<u8>, name: &str, dialect: Dialect) {
     const UTF8MB4_GENERAL_CI: u16 = 45;
     const VAR_STRING: u8 = 0xfd;
     for text in ["def", "", "", "", name, ""] {
         put_lenenc_bytes(out, text.as_bytes());
+    }
+    if dialect.extended_metadata {
+        put_lenenc_bytes(out, b"");
     }
     out.push(0x0c);
     out.extend_from_slice(&UTF8MB4_GENERAL_CI.to_le_bytes());

@@ -104,6 +104,11 @@ impl Tracker {
         Self { expected: first, ..Self::new(shape, insert_eof) }
     }
 
+    /// The same where the server was sent `added` packets more than the client has sent.
+    pub fn with_added(self, added: u8) -> Self {
+        Self { expected: self.expected.wrapping_add(added), shift: self.shift.wrapping_sub(added), ..self }
+    }
+
     /// A tracker for the response to a command of one packet; `insert_eof` for a client without DEPRECATE_EOF.
     pub fn new(shape: Shape, insert_eof: bool) -> Self {
         let phase = match shape {

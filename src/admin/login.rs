@@ -57,12 +57,13 @@ async fn greet(admin: &Admin, client: &mut Client, id: u32) -> std::io::Result<[
     let mut capabilities = profile::offered_to_clients();
     let has_tls = admin.context.acceptor.is_some() && !client.stream.is_private();
     capabilities.set(CapabilityFlags::CLIENT_SSL, has_tls);
-    capabilities.remove(CapabilityFlags::CLIENT_LOCAL_FILES);
+    capabilities.remove(CapabilityFlags::CLIENT_LOCAL_FILES | CapabilityFlags::CLIENT_COMPRESS);
     let greeting = Greeting {
         version: chatter::VERSION.to_owned(),
         connection_id: id,
         nonce,
         capabilities,
+        extended: 0,
         collation: COLLATION,
         status: status::AUTOCOMMIT,
         plugin: auth::CACHING_SHA2.to_owned(),

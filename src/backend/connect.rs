@@ -112,7 +112,7 @@ async fn connect_now(
     wire.write(&payload).await?;
     authenticate(&mut wire, &mut nonce, &mut login.plugin, account).await?;
     let connection = Connection::new(wire.stream, greeting.connection_id);
-    set_up(connection, &Version::parse(&greeting.version)).await
+    set_up(connection, server, &Version::parse(&greeting.version)).await
 }
 
 async fn dial(address: &ServerAddress) -> io::Result<Stream> {
@@ -140,6 +140,7 @@ fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
     }
     Login {
         capabilities: profile.capabilities(greeting.capabilities),
+        extended: profile.extended(greeting.extended),
         max_packet: 1 << 30,
         collation: profile.collation,
         user: account.user.to_vec(),
@@ -259,18 +260,28 @@ fn not_an_error(payload: Vec<u8>) -> Result<Vec<u8>, ConnectError> {
     Ok(payload)
 }
 
-/// Switches tracking on and asks for the character sets of the login, in one round trip.
-async fn set_up(connection: Connection, version: &Version) -> Result<Connection, ConnectError> {
+/// Switches tracking on and asks for the character sets of the login and of the server, in one round trip.
+async fn set_up(
+    connection: Connection,
+    server: &Server,
+    version: &Version,
+) -> Result<Connection, ConnectError> {
     let mut bytes = Vec::new();
     command::put_query(&mut bytes, version.flavour.tracking().as_bytes());
-    let names: Vec<_> = Charsets::NAMES.iter().map(|name| format!("@@{name}")).collect();
+    let of_login = Charsets::NAMES.iter().map(|name| format!("@@{name}"));
+    let names: Vec<_> =
+        of_login.chain(Charsets::NAMES.iter().map(|name| format!("@@GLOBAL.{name}"))).collect();
+    let names = [names, vec!["@@sql_mode".to_owned()]].concat();
     command::put_query(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
     let mut own = OwnConnection(connection);
     own.0.stream.send(&bytes).await?;
     own.answer().await.map_err(refused)?;
     let mut values = own.answer().await.map_err(refused)?.rows.pop().unwrap_or_default().into_iter();
-    let values = std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into());
-    own.0.charsets = Arc::new(Charsets { values });
+    let mut four =
+        || Charsets { values: std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into()) };
+    own.0.charsets = Arc::new(four());
+    server.set_charsets(four());
+    own.0.sql_mode = values.next().flatten().unwrap_or_default().into();
     own.0.input.consume(0);
     own.0.handle = own.0.stream.second_handle()?.map(Arc::new);
     Ok(own.0)

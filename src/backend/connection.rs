@@ -24,6 +24,8 @@ pub struct Connection {
     pub state: Arc<State>,
     /// The character sets that its login gave it, to go back to.
     pub charsets: Arc<Charsets>,
+    /// The same of `sql_mode`, where a client's capabilities add to the server's default.
+    pub sql_mode: Box<[u8]>,
     /// Set while it is lent as the primary's: what is bound to it may write there, whatever the server is by now.
     pub(super) writing: Option<Writing>,
     /// By which it can be cut while it is lent.
@@ -36,7 +38,7 @@ pub struct Connection {
     pub(super) idle_since: Instant,
 }
 
-/// `character_set_client`, `character_set_connection`, `character_set_results` and `collation_connection` after the login.
+/// `character_set_client`, `character_set_connection`, `character_set_results` and `collation_connection`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Charsets {
     /// The four values, in that order.
@@ -48,7 +50,7 @@ impl Charsets {
     pub const NAMES: [&str; 4] =
         ["character_set_client", "character_set_connection", "character_set_results", "collation_connection"];
 
-    /// The value that `name` had after the login.
+    /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let at = Self::NAMES.iter().position(|known| *known == name)?;
         Some(&self.values[at])
@@ -83,6 +85,7 @@ impl Connection {
             charsets: Arc::default(),
             writing: None,
             handle: None,
+            sql_mode: Box::default(),
             tracking_lost: false,
             prepared: PreparedStatements::default(),
             opened: now,

@@ -1,11 +1,15 @@
 //! How a backend connection is logged in, apart from the account: what a client negotiated and a server acts upon.
 
-use dauphin_proto::CapabilityFlags;
+use dauphin_proto::{CapabilityFlags, connect::EXTENDED_METADATA};
+
+use crate::topology::{Flavour, flavour::Version};
 
 /// Sessions of equal profile can share connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Profile {
     capabilities: u32,
+    /// MariaDB's extended capabilities.
+    extended: u32,
     /// The collation that the session starts with: the lower 8 bits of its number.
     pub collation: u8,
 }
@@ -14,14 +18,14 @@ pub struct Profile {
 const UTF8MB4: u8 = 45;
 
 impl Profile {
-    /// The profile of a client that asked for `capabilities`.
-    pub fn of_client(capabilities: CapabilityFlags, collation: u8) -> Self {
-        Self { capabilities: (capabilities & of_the_client()).bits(), collation }
+    /// The profile of a client that asked for `capabilities`, and for `extended` of MariaDB's.
+    pub fn of_client(capabilities: CapabilityFlags, extended: u32, collation: u8) -> Self {
+        Self { capabilities: (capabilities & of_the_client()).bits(), extended, collation }
     }
 
     /// The profile of dauphin's own connections.
     pub fn own() -> Self {
-        Self { capabilities: 0, collation: UTF8MB4 }
+        Self { capabilities: 0, extended: 0, collation: UTF8MB4 }
     }
 
     /// What to ask a server for, of what it offers.
@@ -32,6 +36,22 @@ impl Profile {
     /// Whether the client may send several statements in one text, from its login on.
     pub fn multi_statements(self) -> bool {
         self.capabilities & CapabilityFlags::CLIENT_MULTI_STATEMENTS.bits() != 0
+    }
+
+    /// What to ask a MariaDB server for, of the extended capabilities that it offers.
+    pub fn extended(self, offered: u32) -> u32 {
+        self.extended & offered
+    }
+
+    /// The same after a reset, which makes MariaDB forget that names may stand apart from their parenthesis.
+    pub fn after_reset(self, flavour: Flavour) -> Self {
+        match flavour {
+            Flavour::MySql => self,
+            Flavour::MariaDb => Self {
+                capabilities: self.capabilities & !CapabilityFlags::CLIENT_IGNORE_SPACE.bits(),
+                ..self
+            },
+        }
     }
 
     /// Whether names may stand apart from their parenthesis.
@@ -70,6 +90,12 @@ fn always() -> CapabilityFlags {
 
 /// What dauphin offers to clients; TLS comes on top where there is a certificate.
 pub fn offered_to_clients() -> CapabilityFlags {
-    // CLIENT_LONG_PASSWORD also says "not MariaDB", whose extended capabilities are not spoken.
-    always() | of_the_client() | CapabilityFlags::CLIENT_CONNECT_WITH_DB
+    always() | of_the_client() | CapabilityFlags::CLIENT_CONNECT_WITH_DB | CapabilityFlags::CLIENT_COMPRESS
+}
+
+/// The same of MariaDB's extended capabilities.
+pub fn offered_extended(version: Option<&Version>) -> u32 {
+    // MariaDB has it since 10.5.2.
+    let has = version.is_some_and(|known| known.flavour == Flavour::MariaDb && known.number >= 100_502);
+    if has { EXTENDED_METADATA } else { 0 }
 }

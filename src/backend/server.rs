@@ -16,6 +16,7 @@ use super::{
     account::Account,
     applied::Applied,
     connect::{self, ConnectError},
+    connection::Charsets,
     exchange::Lease,
     pool::{Acquired, Key, Pool, PoolError},
     profile::Profile,
@@ -58,6 +59,8 @@ pub struct Server {
     lag: AtomicU64,
     /// Whether it is too far behind for the cluster's limit.
     behind: AtomicBool,
+    /// Its global character sets, as the newest connection found them.
+    charsets: Mutex<Option<Arc<Charsets>>>,
 }
 
 impl fmt::Debug for Server {
@@ -103,6 +106,7 @@ impl Server {
             applied: Mutex::default(),
             lag: AtomicU64::new(UNKNOWN_LAG),
             behind: AtomicBool::new(false),
+            charsets: Mutex::default(),
         }
     }
 
@@ -196,6 +200,18 @@ impl Server {
     /// Remembers how far it is in every sequence, as it said when asked at `asked_at`.
     pub fn note_reaches(&self, asked_at: Instant, reaches: Vec<Reach>) {
         self.applied.lock().note_all(asked_at, reaches);
+    }
+
+    /// Its global character sets, as the newest connection found them.
+    pub fn charsets(&self) -> Option<Arc<Charsets>> {
+        self.charsets.lock().clone()
+    }
+
+    pub(super) fn set_charsets(&self, found: Charsets) {
+        let mut known = self.charsets.lock();
+        if known.as_deref() != Some(&found) {
+            *known = Some(Arc::new(found));
+        }
     }
 
     /// Forgets what it has applied: it was restarted, or follows another source.

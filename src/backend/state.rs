@@ -13,6 +13,8 @@ pub struct State {
     pub schema: Option<Box<[u8]>>,
     /// Session variables with the values that the server reported.
     pub variables: BTreeMap<Box<str>, Box<[u8]>>,
+    /// The collation of results that SET NAMES has set, if it was the last to set their character set.
+    pub results_collation: Option<Box<[u8]>>,
     /// User variables whose values are literals, as SQL text.
     pub user_variables: BTreeMap<Box<str>, Box<str>>,
     /// What COM_SET_OPTION said, if the client sent one.
@@ -25,6 +27,7 @@ impl PartialEq for State {
         self.fingerprint == other.fingerprint
             && self.schema == other.schema
             && self.variables == other.variables
+            && self.results_collation == other.results_collation
             && self.user_variables == other.user_variables
             && self.multi_statements == other.multi_statements
     }
@@ -71,6 +74,7 @@ impl State {
         let mut hasher = foldhash::fast::FixedState::default().build_hasher();
         self.schema.hash(&mut hasher);
         self.variables.hash(&mut hasher);
+        self.results_collation.hash(&mut hasher);
         self.user_variables.hash(&mut hasher);
         self.multi_statements.hash(&mut hasher);
         hasher.finish()

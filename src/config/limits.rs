@@ -9,8 +9,6 @@ options! {
     pub struct Limits {
         /// The largest command accepted from a client; one of 16 MiB or more is streamed to the primary.
         max_command: usize = size("1KiB", "1GiB").or("1GiB");
-        /// How much is read from a client at a time.
-        read_buffer: usize = size("1KiB", "16MiB").or("16KiB");
         /// How much of a result is held for a slow client.
         result_buffer: usize = size("4KiB", "1GiB").or("256KiB");
         /// The most user variables of one session that dauphin keeps.

@@ -118,7 +118,7 @@ impl Buffer {
         std::future::poll_fn(|context| self.poll_fill(stream, limit, context)).await
     }
 
-    fn poll_fill<S: AsyncRead + Unpin>(
+    pub(super) fn poll_fill<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         limit: usize,

@@ -1,6 +1,7 @@
-//! Sockets: plain, Unix or TLS, behind one type; the buffers they are read into; the certificates.
+//! Sockets: plain, Unix or TLS, compressed or not, behind one type; the buffers they are read into; the certificates.
 
 pub mod buffer;
+pub mod compress;
 pub mod stream;
 pub mod tls;
 

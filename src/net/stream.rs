@@ -13,6 +13,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use super::compress::Compressed;
+
 /// A byte stream to a client or a server.
 #[derive(Debug)]
 pub enum Stream {
@@ -22,6 +24,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One of the others, compressed.
+    Compressed(Box<Compressed>),
     /// A pipe in memory, for tests and scripted peers.
     Pipe(tokio::io::DuplexStream),
 }
@@ -32,21 +36,27 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.peer_addr().ok(),
             Self::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
+            Self::Compressed(compressed) => compressed.plain().peer(),
             Self::Unix(_) | Self::Pipe(_) => None,
         }
     }
 
     /// Whether others on the path can read along; a Unix socket never leaves the machine.
     pub fn is_private(&self) -> bool {
-        !matches!(self, Self::Tcp(_))
+        match self {
+            Self::Tcp(_) => false,
+            Self::Compressed(compressed) => compressed.plain().is_private(),
+            Self::Unix(_) | Self::Tls(_) | Self::Pipe(_) => true,
+        }
     }
 
-    /// Whether the connection is encrypted by TLS.
-    pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+    /// Whether what is written may wait for a flush.
+    fn holds_back(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Compressed(_))
     }
 
-    /// A second handle on the socket, by which the connection can be cut from another thread; `None` for a pipe.
+    /// A second handle on the socket, by which the connection can be cut from another thread; `None` for a pipe, and for
+    /// clients' compressed connections.
     ///
     /// # Errors
     /// No file descriptor is left.
@@ -55,7 +65,7 @@ impl Stream {
             Self::Tcp(tcp) => socket2::SockRef::from(tcp).try_clone().map(Some),
             Self::Tls(tls) => socket2::SockRef::from(tls.get_ref().0).try_clone().map(Some),
             Self::Unix(unix) => socket2::SockRef::from(unix).try_clone().map(Some),
-            Self::Pipe(_) => Ok(None),
+            Self::Compressed(_) | Self::Pipe(_) => Ok(None),
         }
     }
 
@@ -85,13 +95,13 @@ impl Stream {
         }
     }
 
-    /// Writes all of `bytes` and flushes what TLS may hold back. Not cancel safe: drop the connection.
+    /// Writes all of `bytes` and flushes what TLS or compression may hold back. Not cancel safe: drop the connection.
     ///
     /// # Errors
     /// The stream's.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes).await?;
-        if self.is_tls() { self.flush().await } else { Ok(()) }
+        if self.holds_back() { self.flush().await } else { Ok(()) }
     }
 }
 
@@ -101,6 +111,7 @@ macro_rules! on_each {
             Stream::Tcp($stream) => $do,
             Stream::Unix($stream) => $do,
             Stream::Tls($stream) => $do,
+            Stream::Compressed($stream) => $do,
             Stream::Pipe($stream) => $do,
         }
     };

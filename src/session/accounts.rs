@@ -33,6 +33,15 @@ struct Configured {
     consistency: Option<Consistency>,
 }
 
+/// An account whose password a client has shown to know.
+#[derive(Debug)]
+pub struct Fitting {
+    /// The account.
+    pub account: Arc<Account>,
+    /// Whether its proof is still trusted; if not, a server is to be asked again whether it is its password.
+    pub trusted: bool,
+}
+
 /// The registry. Passwords are held in memory only: a server whose cache is cold wants the password itself.
 #[derive(Debug)]
 pub struct Accounts {
@@ -63,27 +72,28 @@ impl Accounts {
         self.configured.get(user)?.consistency
     }
 
-    /// The account, if `answer` to `nonce` by `caching_sha2_password` fits a proof that is still trusted.
-    pub fn by_sha2(&self, user: &[u8], nonce: &[u8; NONCE], answer: &[u8]) -> Option<Arc<Account>> {
-        self.trusted(user, |known| {
+    /// The account, if `answer` to `nonce` by `caching_sha2_password` fits its password.
+    pub fn by_sha2(&self, user: &[u8], nonce: &[u8; NONCE], answer: &[u8]) -> Option<Fitting> {
+        self.fitting(user, |known| {
             known.sha2.as_ref().is_some_and(|verifier| auth::verify_sha2(nonce, answer, verifier))
         })
     }
 
-    /// The account, if `answer` to `nonce` by `mysql_native_password` fits a proof that is still trusted.
-    pub fn by_native(&self, user: &[u8], nonce: &[u8; NONCE], answer: &[u8]) -> Option<Arc<Account>> {
-        self.trusted(user, |known| auth::native_secret(nonce, answer, &known.native).is_some())
+    /// The account, if `answer` to `nonce` by `mysql_native_password` fits its password.
+    pub fn by_native(&self, user: &[u8], nonce: &[u8; NONCE], answer: &[u8]) -> Option<Fitting> {
+        self.fitting(user, |known| auth::native_secret(nonce, answer, &known.native).is_some())
     }
 
     /// The account, if this is its password and the proof is still trusted.
     pub fn by_password(&self, user: &[u8], password: &[u8]) -> Option<Arc<Account>> {
-        self.trusted(user, |known| is_password(&known.account, password))
+        self.fitting(user, |known| is_password(&known.account, password))
+            .and_then(|fitting| fitting.trusted.then_some(fitting.account))
     }
 
-    fn trusted(&self, user: &[u8], proves: impl Fn(&Known) -> bool) -> Option<Arc<Account>> {
+    fn fitting(&self, user: &[u8], proves: impl Fn(&Known) -> bool) -> Option<Fitting> {
         let known = self.known.lock();
-        let entry = known.get(user).filter(|entry| entry.proven.elapsed() < self.recheck)?;
-        proves(entry).then(|| entry.account.clone())
+        let entry = known.get(user).filter(|entry| proves(entry))?;
+        Some(Fitting { account: entry.account.clone(), trusted: entry.proven.elapsed() < self.recheck })
     }
 
     /// The account to ask a server about: the known one if the proof is the same, so that its connections are shared.
@@ -153,11 +163,14 @@ mod tests {
         let accounts = accounts();
         prove(&accounts, "app", "secret");
         let answer = auth::answer_sha2(NONCE_A, b"secret");
-        assert!(accounts.by_sha2(b"app", NONCE_A, &answer).is_some());
+        let trusts = || accounts.by_sha2(b"app", NONCE_A, &answer).is_some_and(|fitting| fitting.trusted);
+        assert!(trusts());
         assert!(accounts.by_native(b"app", NONCE_A, &auth::answer_native(NONCE_A, b"secret")).is_some());
         assert!(accounts.by_sha2(b"app", NONCE_A, &auth::answer_sha2(NONCE_A, b"other")).is_none());
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(accounts.by_sha2(b"app", NONCE_A, &answer).is_none());
+        assert!(!trusts() && accounts.by_password(b"app", b"secret").is_none());
+        prove(&accounts, "app", "secret");
+        assert!(trusts());
     }
 
     #[tokio::test]

@@ -222,7 +222,11 @@ impl Pins {
                 self.text_prepared.remove(name);
             }
             // The server reports these itself, or they are not the session's, or they are kept apart.
-            Change::Schema(_) | Change::SystemVariables | Change::GlobalState | Change::LastInsertId => {}
+            Change::Schema(_)
+            | Change::SystemVariables
+            | Change::Names
+            | Change::GlobalState
+            | Change::LastInsertId => {}
             // Only the owner of several locks knows which of them is gone.
             Change::ReleaseNamedLock => {}
             // What these have changed is the server's to say.

@@ -51,7 +51,7 @@ impl CatchUp {
             return catch_up;
         }
         let has = std::mem::replace(&mut connection.state, wanted.clone());
-        if let Some(assignments) = assignments(&has, wanted, &connection.charsets) {
+        if let Some(assignments) = assignments(&has, wanted, &connection.charsets, &connection.sql_mode) {
             catch_up.query(&assignments);
         }
         if has.schema != wanted.schema
@@ -102,6 +102,12 @@ impl CatchUp {
         self.query(text.as_bytes());
     }
 
+    /// Makes the connection's last command a COM_PING, which leaves only ROW_COUNT() different.
+    pub fn ping(&mut self) {
+        command::put_command(&mut self.bytes, command::code::PING, b"");
+        self.answers.push(Step::State(Shape::Status));
+    }
+
     /// Switches tracking on again, after the session has set its own.
     pub fn tracking(&mut self, flavour: Flavour) {
         self.query(flavour.tracking().as_bytes());
@@ -140,16 +146,19 @@ impl CatchUp {
 }
 
 /// One SET for all variables that differ.
-fn assignments(has: &State, wanted: &State, charsets: &Charsets) -> Option<Vec<u8>> {
+fn assignments(has: &State, wanted: &State, charsets: &Charsets, sql_mode: &[u8]) -> Option<Vec<u8>> {
     let mut set = Assignments { text: Vec::new(), backslash_escapes: backslash_escapes(has) };
-    // Names in order: character_set_connection comes before collation_connection, which it would reset.
-    for (name, value) in &wanted.variables {
-        if has.variables.get(name) != Some(value) {
-            set.variable(name, Some(value));
+    set.names(Names::of(has, charsets), &Names::of(wanted, charsets));
+    let is_other = |name: &str| !Charsets::NAMES.contains(&name);
+    for name in wanted.variables.keys().filter(|name| is_other(name)) {
+        let value = wanted.variable(name);
+        if has.variable(name) != value {
+            set.variable(name, value);
         }
     }
-    for name in has.variables.keys().filter(|name| !wanted.variables.contains_key(*name)) {
-        set.variable(name, charsets.get(name));
+    let unset = |name: &&Box<str>| is_other(name) && !wanted.variables.contains_key(&***name);
+    for name in has.variables.keys().filter(unset) {
+        set.variable(name, Some(sql_mode).filter(|_| **name == *"sql_mode"));
     }
     for (name, value) in &wanted.user_variables {
         if has.user_variables.get(name) != Some(value) {
@@ -167,6 +176,28 @@ fn backslash_escapes(state: &State) -> bool {
     !String::from_utf8_lossy(mode).contains("NO_BACKSLASH_ESCAPES")
 }
 
+/// The character sets of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Names<'a> {
+    client: &'a [u8],
+    connection: &'a [u8],
+    results: &'a [u8],
+    collation: &'a [u8],
+    /// Of results, if SET NAMES or the login has set it.
+    results_collation: Option<&'a [u8]>,
+}
+
+impl<'a> Names<'a> {
+    fn of(state: &'a State, login: &'a Charsets) -> Self {
+        let [client, connection, results, collation] =
+            Charsets::NAMES.map(|name| state.variable(name).or_else(|| login.get(name)).unwrap_or_default());
+        let of_login = (!state.variables.contains_key("character_set_results")).then_some(&*login.values[3]);
+        let results_collation =
+            state.results_collation.as_deref().or(of_login).filter(|name| !name.is_empty());
+        Self { client, connection, results, collation, results_collation }
+    }
+}
+
 struct Assignments {
     text: Vec<u8>,
     /// Whether the connection reads a backslash as an escape when it reads this.
@@ -176,6 +207,35 @@ struct Assignments {
 impl Assignments {
     fn separate(&mut self) {
         self.text.extend_from_slice(if self.text.is_empty() { b"SET " } else { b"," });
+    }
+
+    fn names<'a>(&mut self, has: Names<'a>, wanted: &Names<'a>) {
+        let mut now = has;
+        if (now.results, now.results_collation) != (wanted.results, wanted.results_collation) {
+            if let Some(collation) = wanted.results_collation {
+                self.separate();
+                self.text.extend_from_slice(b"NAMES ");
+                self.quoted(wanted.results);
+                self.text.extend_from_slice(b" COLLATE ");
+                self.quoted(collation);
+                let set = wanted.results;
+                now =
+                    Names { client: set, connection: set, results: set, collation, results_collation: None };
+            } else {
+                self.variable("character_set_results", Some(wanted.results));
+            }
+        }
+        if now.client != wanted.client {
+            self.variable("character_set_client", Some(wanted.client));
+        }
+        // Setting the one resets the other.
+        let connection = now.connection != wanted.connection;
+        if connection {
+            self.variable("character_set_connection", Some(wanted.connection));
+        }
+        if connection || now.collation != wanted.collation {
+            self.variable("collation_connection", Some(wanted.collation));
+        }
     }
 
     /// `None` for the server's default.
@@ -239,7 +299,7 @@ mod tests {
         let charsets = Charsets {
             values: ["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"].map(|v| v.as_bytes().into()),
         };
-        let text = assignments(has, wanted, &charsets).unwrap_or_default();
+        let text = assignments(has, wanted, &charsets, b"STRICT_TRANS_TABLES").unwrap_or_default();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
@@ -249,7 +309,11 @@ mod tests {
         let a = state(&[("sql_mode", "ANSI"), ("sort_buffer_size", "262144")], &[("x", "_utf8mb4'1'")]);
         check(&fresh, &a, "SET SESSION sort_buffer_size=262144,SESSION sql_mode='ANSI',@`x`:=_utf8mb4'1'");
         check(&a, &a.clone(), "");
-        check(&a, &fresh, "SET SESSION sort_buffer_size=DEFAULT,SESSION sql_mode=DEFAULT,@`x`:=NULL");
+        check(
+            &a,
+            &fresh,
+            "SET SESSION sort_buffer_size=DEFAULT,SESSION sql_mode='STRICT_TRANS_TABLES',@`x`:=NULL",
+        );
     }
 
     #[test]
@@ -258,12 +322,40 @@ mod tests {
         check(
             &state(&[], &[]),
             &latin,
-            "SET SESSION character_set_client='latin1',SESSION character_set_results=NULL",
+            "SET SESSION character_set_results=NULL,SESSION character_set_client='latin1'",
         );
+        check(&latin, &state(&[], &[]), "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'");
+    }
+
+    #[test]
+    fn a_collation_of_results_is_set_by_set_names() {
+        let set = |collation: &str| {
+            let mut names = state(
+                &[
+                    ("character_set_client", "utf8mb4"),
+                    ("character_set_connection", "utf8mb4"),
+                    ("character_set_results", "utf8mb4"),
+                    ("collation_connection", "utf8mb4_bin"),
+                ],
+                &[],
+            );
+            names.results_collation = Some(collation.as_bytes().into());
+            names
+        };
+        let (fresh, names) = (state(&[], &[]), set("utf8mb4_bin"));
+        check(&fresh, &names, "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'");
+        check(&names, &fresh, "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'");
         check(
-            &latin,
-            &state(&[], &[]),
-            "SET SESSION character_set_client='utf8mb4',SESSION character_set_results='utf8mb4'",
+            &fresh,
+            &set("utf8mb4_unicode_ci"),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_unicode_ci',SESSION collation_connection='utf8mb4_bin'",
+        );
+        let mut plain = names.clone();
+        plain.results_collation = None;
+        check(
+            &fresh,
+            &plain,
+            "SET SESSION character_set_results='utf8mb4',SESSION collation_connection='utf8mb4_bin'",
         );
     }
 

@@ -4,7 +4,9 @@ use std::io;
 
 use dauphin_proto::{
     CapabilityFlags, ProtocolError,
+    connect::EXTENDED_METADATA,
     packet::{self, HEADER, Header, MAX_PAYLOAD},
+    reframe::Reframer,
     reply::{self, Dialect, status},
 };
 
@@ -12,7 +14,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     error::Answer,
-    net::{Buffer, Stream},
+    net::{Buffer, Stream, compress::Compressed},
 };
 
 /// A logged-in client, or one that is about to be.
@@ -23,12 +25,16 @@ pub struct Client {
     pub(super) input: Buffer,
     /// What the client asked for at its login.
     pub capabilities: CapabilityFlags,
+    /// What it asked for of MariaDB's extended capabilities.
+    pub extended: u32,
     /// Where the client comes from: an IP address or `localhost`.
     pub host: String,
     /// The largest command that is accepted, in bytes.
     pub max_command: usize,
     /// The number of the first packet that answers the current command: how many packets the command has had.
     pub reply_sequence: u8,
+    /// How many packets more of the current command its server was sent.
+    pub added_packets: u8,
 }
 
 /// Commands longer than this are not kept whole: they go to their server as they come.
@@ -44,15 +50,18 @@ pub struct Packet {
     missing: usize,
     /// Whether more packets of the same command follow this one.
     continued: bool,
+    /// A long command that is changed on its way.
+    changed: Option<Changed>,
+}
+
+/// What the server gets in place of a packet's bytes, and how the rest of the command goes on.
+#[derive(Debug)]
+struct Changed {
+    bytes: Vec<u8>,
+    reframer: Reframer,
 }
 
 impl Packet {
-    /// A packet of our own making.
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        let length = bytes.len();
-        Self { buffer: Buffer::from_bytes(bytes), length, missing: 0, continued: false }
-    }
-
     /// What is there of the payload; all of it unless the packet [is partial](Self::is_partial).
     pub fn payload(&self) -> &[u8] {
         &self.buffer.unread()[HEADER..self.length]
@@ -61,6 +70,27 @@ impl Packet {
     /// The packet's bytes, header included.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer.unread()[..self.length]
+    }
+
+    /// What the server gets: the packet's bytes, unless they are changed.
+    pub fn to_send(&self) -> &[u8] {
+        self.changed.as_ref().map_or(self.bytes(), |changed| &changed.bytes)
+    }
+
+    /// Gives the server `head` in place of the first `replaced` bytes of the payload. What is to be streamed is framed
+    /// anew on its way.
+    pub fn replace_head(&mut self, head: &[u8], replaced: usize) {
+        let first = self.length - HEADER + self.missing;
+        let mut reframer = Reframer::new(first - replaced + head.len(), !self.continued);
+        let mut bytes = Vec::with_capacity(self.length + head.len());
+        reframer.push(head, &mut bytes);
+        reframer.push(&self.payload()[replaced..], &mut bytes);
+        self.changed = Some(Changed { bytes, reframer });
+    }
+
+    /// The server gets the command as it came.
+    pub fn unchanged(&mut self) {
+        self.changed = None;
     }
 
     /// The same, to change the payload in place.
@@ -83,9 +113,11 @@ impl Client {
             stream,
             input: Buffer::default(),
             capabilities: CapabilityFlags::empty(),
+            extended: 0,
             host,
             max_command,
             reply_sequence: 1,
+            added_packets: 0,
         }
     }
 
@@ -94,7 +126,15 @@ impl Client {
         Dialect {
             deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF),
             session_track: self.capabilities.contains(CapabilityFlags::CLIENT_SESSION_TRACK),
+            extended_metadata: self.extended & EXTENDED_METADATA != 0,
         }
+    }
+
+    /// From here on all is compressed, both ways.
+    pub(super) fn compress(&mut self) {
+        let plain = std::mem::replace(&mut self.stream, Stream::Pipe(tokio::io::duplex(1).0));
+        let read_already = std::mem::take(&mut self.input);
+        self.stream = Stream::Compressed(Box::new(Compressed::new(plain, read_already)));
     }
 
     /// The next command, or `None` if the client has gone. Cancel safe: what has come stays.
@@ -113,11 +153,13 @@ impl Client {
                 if self.input.unread().len() >= wanted {
                     let length = self.input.unread().len().min(whole);
                     self.reply_sequence = 1;
+                    self.added_packets = 0;
                     return Ok(Some(Packet {
                         buffer: std::mem::take(&mut self.input),
                         length,
                         missing: whole - length,
                         continued: header.length == MAX_PAYLOAD,
+                        changed: None,
                     }));
                 }
             }
@@ -176,6 +218,29 @@ impl Client {
         packet.length = packet.buffer.unread().len().min(packet.missing);
         packet.missing -= packet.length;
         Ok(Some(&packet.buffer.unread()[..packet.length]))
+    }
+
+    /// Like [`more`](Self::more), as the server is to get it.
+    ///
+    /// # Errors
+    /// The connection broke or ended inside the command.
+    pub async fn more_to_send<'p>(
+        &mut self,
+        packet: &'p mut Packet,
+        changed: &'p mut Vec<u8>,
+    ) -> io::Result<Option<&'p [u8]>> {
+        let Some(mut change) = packet.changed.take() else { return self.more(packet).await };
+        changed.clear();
+        let begins_packet = packet.missing == 0;
+        let Some(mut bytes) = self.more(packet).await? else { return Ok(None) };
+        if begins_packet && let Some(header) = Header::peek(bytes) {
+            change.reframer.announce(header.length, header.length < MAX_PAYLOAD);
+            bytes = &bytes[HEADER..];
+        }
+        change.reframer.push(bytes, changed);
+        self.added_packets = change.reframer.packets().wrapping_sub(self.reply_sequence);
+        packet.changed = Some(change);
+        Ok(Some(changed))
     }
 
     /// Reads once into the buffer.

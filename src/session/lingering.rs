@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Session, SessionError,
+    binding::Binding,
     client::Packet,
     run::{Borrowed, role_of},
 };
@@ -80,24 +81,45 @@ impl InsertId {
     }
 }
 
+/// What a connection is to be again after a COM_PING.
+enum From {
+    Lingering(Needs, Instant),
+    Transaction,
+    Pinned,
+}
+
 impl Session {
     /// COM_PING: answered here, unless the previous statement's connection is at hand, where it resets ROW_COUNT().
     pub(super) async fn ping(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
-        let Some(Lingering { lease, keeps, until }) = self.lingering.take() else {
-            return Ok(self.say_ok().await?);
+        self.pinged = true;
+        let (lease, from) = if let Some(Lingering { lease, keeps, until }) =
+            self.lingering.take_if(|lingering| !lingering.lease.is_stale())
+        {
+            (lease, From::Lingering(keeps, until))
+        } else {
+            match std::mem::take(&mut self.binding) {
+                Binding::Transaction(lease) if self.last_on_binding => (lease, From::Transaction),
+                Binding::Pinned(lease) if self.last_on_binding => (lease, From::Pinned),
+                other => {
+                    self.binding = other;
+                    return Ok(self.say_ok().await?);
+                }
+            }
         };
         let role = role_of(&lease);
+        let bound = !matches!(from, From::Lingering(..));
         let (reason, last) = (Reason::FollowUp, self.route.last.take());
-        let outcome =
-            self.on_lease(packet, Borrowed { lease, role, reason, bound: false }, Shape::Status).await;
+        let outcome = self.on_lease(packet, Borrowed { lease, role, reason, bound }, Shape::Status).await;
         self.route.last = last;
-        match outcome {
-            Ok((lease, _)) => {
+        match (outcome, from) {
+            (Ok((lease, _)), From::Lingering(keeps, until)) => {
                 self.lingering = Some(Lingering { lease, keeps, until });
-                Ok(())
             }
-            Err(failure) => self.tell::<()>(Err(failure)).await,
+            (Ok((lease, _)), From::Transaction) => self.binding = Binding::Transaction(lease),
+            (Ok((lease, _)), From::Pinned) => self.binding = Binding::Pinned(lease),
+            (Err(failure), _) => return self.tell::<()>(Err(failure)).await,
         }
+        Ok(())
     }
 
     /// Gives the lingering connection back, after asking it for what has no other place.

@@ -14,7 +14,7 @@ use dauphin_proto::{
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use super::{client::Client, context::Context};
+use super::{accounts::Fitting, client::Client, context::Context};
 use crate::{
     backend::{Account, Profile, Proof, connect::ConnectError, profile, server::LeaseError, state::State},
     config::{ClientTlsMode, ReadAccounts},
@@ -82,6 +82,7 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
         connection_id: id,
         nonce,
         capabilities,
+        extended: profile::offered_extended(context.published.load().version.as_ref()),
         collation: DEFAULT_COLLATION,
         status: status::AUTOCOMMIT,
         plugin: context.default_plugin().to_owned(),
@@ -145,7 +146,8 @@ async fn answer_login(
         return Err(refuse(ClientError::tls_required(), sequence));
     }
     client.capabilities = login.capabilities & profile::offered_to_clients();
-    let profile = Profile::of_client(client.capabilities, login.collation);
+    client.extended = login.extended & profile::offered_extended(context.published.load().version.as_ref());
+    let profile = Profile::of_client(client.capabilities, client.extended, login.collation);
     let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
     let sequence = challenge.sequence;
@@ -163,12 +165,15 @@ pub async fn change_user(
     nonce_of_greeting: Option<[u8; NONCE]>,
     collation: u8,
 ) -> Result<LoggedIn, LoginError> {
-    let profile = Profile::of_client(client.capabilities, collation);
+    let profile =
+        Profile::of_client(client.capabilities, client.extended, collation).after_reset(context.flavour());
     // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
     let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
     let mut challenge = Challenge { client, context, user: &request.user, nonce, sequence: 0 };
-    let account = if request.response.is_empty() {
-        challenge.prove(&request.plugin, &[], profile).await?
+    // An empty answer does not say that there is no password: libmysqlclient wants a challenge first.
+    let account = if request.plugin == auth::NATIVE || context.default_plugin() == auth::NATIVE {
+        let answer = challenge.switch(auth::NATIVE).await?;
+        challenge.prove(auth::NATIVE, &answer, profile).await?
     } else {
         challenge.switch_and_prove(profile).await?
     };
@@ -231,7 +236,8 @@ impl Challenge<'_> {
 
     async fn switch_and_prove(&mut self, profile: Profile) -> Result<Arc<Account>, LoginError> {
         let answer = self.switch(auth::CACHING_SHA2).await?;
-        if answer.is_empty() {
+        // libmysqlclient says "no password" by a NUL.
+        if answer.is_empty() || *answer == [0] {
             return self.settle(Proof::Password(Zeroizing::default()), profile).await;
         }
         self.by_sha2(&answer, profile).await
@@ -242,11 +248,13 @@ impl Challenge<'_> {
         let accounts = &self.context.accounts;
         let fast = match accounts.configured(self.user) {
             Some(password) => self.verifies_configured(password.reveal(), answer).then(|| {
-                accounts.candidate(self.user, Proof::Password(Zeroizing::new(password.reveal().to_vec())))
+                let proof = Proof::Password(Zeroizing::new(password.reveal().to_vec()));
+                Fitting { account: accounts.candidate(self.user, proof), trusted: true }
             }),
             None => accounts.by_sha2(self.user, &self.nonce, answer),
         };
-        if let Some(account) = fast {
+        if let Some(fitting) = fast {
+            let account = self.trust_again(fitting, profile).await?;
             self.say(&[AUTH_MORE_DATA, auth::SHA2_FAST_OK]).await?;
             if accounts.configured(self.user).is_some() {
                 accounts.proven(&account);
@@ -294,8 +302,8 @@ impl Challenge<'_> {
             let proof = Proof::Password(Zeroizing::new(password.reveal().to_vec()));
             return if right { self.settle(proof, profile).await } else { Err(self.denied(true)) };
         }
-        if let Some(account) = accounts.by_native(self.user, &self.nonce, answer) {
-            return Ok(account);
+        if let Some(fitting) = accounts.by_native(self.user, &self.nonce, answer) {
+            return self.trust_again(fitting, profile).await;
         }
         if self.context.config.auth.read_accounts == ReadAccounts::Auto {
             let stored = self.context.native_hashes(self.user).await;
@@ -328,6 +336,24 @@ impl Challenge<'_> {
             return Err(self.denied(with_password));
         }
         let account = self.context.accounts.candidate(self.user, proof);
+        self.ask_server(account, with_password, profile).await
+    }
+
+    /// An account that fits what the client has answered, if a server has accepted it lately or does so now: with the
+    /// password that is held in memory, as some clients cannot send it on a plain connection.
+    async fn trust_again(&self, fitting: Fitting, profile: Profile) -> Result<Arc<Account>, LoginError> {
+        if fitting.trusted {
+            return Ok(fitting.account);
+        }
+        self.ask_server(fitting.account, true, profile).await
+    }
+
+    async fn ask_server(
+        &self,
+        account: Arc<Account>,
+        with_password: bool,
+        profile: Profile,
+    ) -> Result<Arc<Account>, LoginError> {
         match self.context.prove(&account, profile).await {
             Ok(()) => Ok(account),
             Err(LeaseError::Connect(ConnectError::Refused(error))) if error.code == 1045 => {

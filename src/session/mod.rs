@@ -30,6 +30,7 @@ use std::{
 };
 
 use dauphin_proto::{
+    CapabilityFlags,
     command::Command,
     connect::ChangeUser,
     packet,
@@ -42,7 +43,7 @@ pub use client::Client;
 pub use context::Context;
 
 use crate::{
-    backend::{Account, Profile, State, state::is_on},
+    backend::{Account, Profile, State, connection::Charsets, state::is_on},
     config::Consistency,
     error::{Answer, ClientError},
     sql::{Access, Charset, LagLimit, Syntax},
@@ -85,6 +86,8 @@ pub struct Session {
     tokens: TransactionTokens,
     /// Whose writes its user's reads must see.
     consistency: Consistency,
+    /// Whether a COM_PING has come since the last statement.
+    pinged: bool,
     wishes: Wishes,
     route: Route,
 }
@@ -169,6 +172,7 @@ impl Session {
             own_writes: Frontier::default(),
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
+            pinged: false,
             wishes: Wishes::default(),
             route: Route::default(),
         };
@@ -193,6 +197,9 @@ impl Session {
 
     async fn run(&mut self) -> Result<(), SessionError> {
         self.client.ok(self.status, self.route.login_sequence).await?;
+        if self.client.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
+            self.client.compress();
+        }
         let killed = self.registered.entry.killed.clone().cancelled_owned();
         tokio::pin!(killed);
         loop {
@@ -272,7 +279,9 @@ impl Session {
             Command::ProcessKill(id) => self.kill(u64::from(id), false, &mut packet).await?,
             Command::SetOption(option) => self.set_option(option).await?,
             Command::ResetConnection => {
+                self.profile = self.profile.after_reset(self.context.flavour());
                 self.reset(self.state.schema.as_deref().map(<[u8]>::to_vec));
+                self.take_server_charsets();
                 self.say_ok().await?;
             }
             Command::ChangeUser(argument) => {
@@ -331,6 +340,26 @@ impl Session {
         self.wishes = Wishes::default();
         self.tokens.clear();
         self.enter(schema);
+    }
+
+    /// After COM_RESET_CONNECTION, MySQL uses the server's character sets rather than the login's.
+    fn take_server_charsets(&mut self) {
+        if self.context.flavour() == Flavour::MariaDb {
+            return;
+        }
+        let table = self.context.published.load();
+        let primary = table.term().map(|term| &term.server);
+        let Some(found) =
+            primary.into_iter().chain(table.replicas.servers()).find_map(|server| server.charsets())
+        else {
+            return;
+        };
+        State::change(&mut self.state, |state| {
+            for (name, value) in Charsets::NAMES.iter().zip(&found.values) {
+                state.variables.insert((*name).into(), value.clone());
+            }
+            state.results_collation = Some(found.values[3].clone());
+        });
     }
 
     async fn change_user(

@@ -129,7 +129,8 @@ pub async fn relay(
 ) -> Result<Relayed, RelayError> {
     let dialect = client.dialect();
     let mut relay = Relay {
-        tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof),
+        tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof)
+            .with_added(client.added_packets),
         listener,
         manner,
         dialect,
@@ -321,14 +322,16 @@ impl Relay<'_> {
             outcome.inserted = ok.last_insert_id;
         }
         outcome.ok |= kind == Kind::Ok;
-        let Listener { state, tracks, flavour, .. } = &mut self.listener;
+        let mut wrote = false;
         if !ok.state.is_empty() {
+            let Listener { state, tracks, flavour, .. } = &mut self.listener;
             outcome.reported.take(ok.state, *flavour, state, tracks)?;
             if let Some(write) = outcome.reported.last_write.take() {
+                wrote = true;
                 self.listener.written(&write);
             }
         }
-        let tracks = &*self.listener.tracks;
+        let Listener { tracks, flavour, .. } = &self.listener;
         let as_eof = kind == Kind::RowsEnd && !self.dialect.deprecate_eof;
         if !as_eof && ok.status & status::STATE_CHANGED == 0 {
             return Ok(None);
@@ -344,7 +347,10 @@ impl Relay<'_> {
                 reply::put_eof(out, ok.warnings, ok.status);
             } else {
                 // Of entries that the client has not asked for it does not hear at all.
-                let heard_of = self.dialect.session_track && (ok.state.is_empty() || !heard.is_empty());
+                // But MySQL says that something changed, and not what, where one transaction ends and the next begins.
+                let chained = *flavour == Flavour::MySql && has(ok.status, status::IN_TRANS) && wrote;
+                let heard_of =
+                    self.dialect.session_track && (ok.state.is_empty() || !heard.is_empty() || chained);
                 reply::Ok { state: &heard, ..ok }.put(out, heard_of);
             }
         });

@@ -453,10 +453,10 @@ impl Session {
         let together = statement.effect == Effect::Read || catch_up.is_empty();
         let mut bytes = std::mem::take(&mut catch_up.bytes);
         let sent = if bytes.is_empty() {
-            lease.send(packet.bytes()).await
+            lease.send(packet.to_send()).await
         } else {
             if together {
-                bytes.extend_from_slice(packet.bytes());
+                bytes.extend_from_slice(packet.to_send());
             }
             lease.send(&bytes).await
         };
@@ -485,7 +485,7 @@ impl Session {
         if !together {
             // What changes anything must not run under a state that the server has refused.
             exchange = match exchange.finish() {
-                Ok(lease) => match lease.send(packet.bytes()).await {
+                Ok(lease) => match lease.send(packet.to_send()).await {
                     Ok(exchange) => exchange,
                     Err(lost) => return self.lost(lost, &server, role, bound, !packet.is_partial()),
                 },
@@ -548,6 +548,9 @@ impl Session {
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
             catch_up.like_previous(self.flavour(), self.last_rows);
+            if self.pinged {
+                catch_up.ping();
+            }
         }
         Ok(catch_up)
     }
@@ -555,7 +558,10 @@ impl Session {
     /// The rest of a command that is too long to be kept: from the client to the server as it comes.
     async fn stream_rest(&mut self, exchange: &mut Exchange, packet: &mut Packet) -> Result<(), Failure> {
         let mut total = packet.bytes().len();
-        while let Some(bytes) = self.client.more(packet).await.map_err(Failure::Client)? {
+        let mut changed = Vec::new();
+        while let Some(bytes) =
+            self.client.more_to_send(packet, &mut changed).await.map_err(Failure::Client)?
+        {
             total += bytes.len();
             if total > self.client.max_command {
                 return Err(Failure::Fatal(ClientError::packet_too_large(), None));

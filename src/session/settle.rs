@@ -39,6 +39,7 @@ impl Session {
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
+        self.pinged = false;
         self.last_rows = (succeeded && !outcome.ok).then_some(outcome.rows);
         if let Some(now) = outcome.status {
             self.status = now & status::OF_SESSION;
@@ -141,6 +142,7 @@ impl Session {
                 });
             }
         }
+        self.learn_results_collation(statement);
         let hidden =
             statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
         let explained = reported.named || !statement.changes.is_empty();
@@ -149,6 +151,18 @@ impl Session {
             // Too much to carry to every connection: from here on the session stays where it is.
             self.pins.learn(&[], true);
         }
+    }
+
+    /// SET NAMES gives results its collation, which only their metadata show; setting their character set forgets it.
+    fn learn_results_collation(&mut self, statement: &Statement) {
+        if !statement.variables.iter().any(|name| **name == *"character_set_results") {
+            return;
+        }
+        let by_names = statement.statements == 1 && statement.changes.contains(&Change::Names);
+        State::change(&mut self.state, |state| {
+            let collation = state.variables.get("collation_connection").filter(|_| by_names);
+            state.results_collation = collation.cloned();
+        });
     }
 
     /// Whether the session has set as much as may be carried; what sets more is for the primary, to stay there.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use dauphin_proto::{
     command::{self, code},
-    execute::{Execute, STATEMENT_ID_AT, with_types},
-    packet::{self, HEADER, MAX_PAYLOAD},
+    execute::{Execute, STATEMENT_ID_AT},
+    packet::HEADER,
     reply::status,
     response::Shape,
 };
@@ -173,14 +173,8 @@ impl Session {
             Attempt::Done(borrowed) => borrowed,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
-        let rewritten = address(&mut borrowed.lease, packet, executed)?;
-        let mut rewritten = rewritten.map(|payload| {
-            let mut bytes = Vec::with_capacity(payload.len() + HEADER);
-            packet::put(&mut bytes, &payload, 0);
-            Packet::from_bytes(bytes)
-        });
-        let to_send = rewritten.as_mut().unwrap_or(packet);
-        let (exchange, sent) = match self.send(borrowed, to_send, &executed.statement, may_repeat).await? {
+        address(&mut borrowed.lease, packet, executed)?;
+        let (exchange, sent) = match self.send(borrowed, packet, &executed.statement, may_repeat).await? {
             Attempt::Done(sent) => sent,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
@@ -520,16 +514,16 @@ fn set_statement_id(lease: &mut Lease, packet: &mut Packet, source: &Arc<Source>
     }
 }
 
-/// Gives the command the server's id for the statement; answers a payload of its own where the server must be told the
-/// parameters' types, which the client told another connection.
-fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Result<Option<Vec<u8>>, Failure> {
+/// Gives the command the server's id for the statement, and the parameters' types where the client told them another
+/// connection.
+fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Result<(), Failure> {
     set_statement_id(lease, packet, &executed.source);
     let Some(on_server) = lease.connection().prepared.get(&executed.source) else {
         return Err(Failure::Broken("a statement that was just prepared is not"));
     };
     let parsed =
         Execute::parse(packet.payload(), executed.parameters).map_err(|_| ClientError::malformed_packet())?;
-    let Some(types) = &executed.types else { return Ok(None) };
+    let Some(types) = &executed.types else { return Ok(()) };
     let told = on_server.types.as_deref() == Some(&**types);
     let says_types = parsed.types.is_some();
     if !told {
@@ -537,14 +531,10 @@ fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Resul
     }
     match parsed.bind_flag_at {
         Some(at) if !told && !says_types => {
-            if packet.is_partial() || packet.payload().len() + types.len() >= MAX_PAYLOAD {
-                return Err(ClientError::not_supported(
-                    "a long COM_STMT_EXECUTE without types on a new connection",
-                )
-                .into());
-            }
-            Ok(Some(with_types(packet.payload(), at, types)))
+            let head = [&packet.payload()[..at], &[1], types].concat();
+            packet.replace_head(&head, at + 1);
         }
-        _ => Ok(None),
+        _ => packet.unchanged(),
     }
+    Ok(())
 }

@@ -15,6 +15,8 @@ pub enum Change {
     /// Session system variables, `SET NAMES`, `SET CHARACTER SET`, `SET SESSION TRANSACTION`: the server's session
     /// tracker reports the new values.
     SystemVariables,
+    /// `SET NAMES`: the collation goes to the results too, where no variable shows it.
+    Names,
     /// `SET GLOBAL`, `SET PERSIST`: not the session's.
     GlobalState,
     /// The characteristics of the next transaction only.

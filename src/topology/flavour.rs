@@ -48,6 +48,9 @@ impl fmt::Display for Version {
 impl Flavour {
     /// The statement that makes a connection report what dauphin follows: schema, every session variable, whether
     /// anything else changed, and the GTIDs of its own writes.
+    ///
+    /// MariaDB takes all switches (`foreign_key_checks` and the like) for the one of them that was tracked first, and
+    /// reports that one: by default `autocommit`, so it is named before the rest.
     pub fn tracking(self) -> String {
         match self {
             Self::MySql => format!(
@@ -56,7 +59,8 @@ impl Flavour {
                 super::session_variables::MYSQL
             ),
             Self::MariaDb => "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-                 session_track_system_variables='*'"
+                 session_track_system_variables='autocommit,character_set_client,character_set_connection,\
+                 character_set_results,time_zone,*'"
                 .to_owned(),
         }
     }

@@ -155,3 +155,28 @@ fn a_held_write_goes_on_when_the_primary_is_back() {
         assert_eq!(count, Some(1));
     });
 }
+
+#[test]
+fn without_a_primary_so_many_writes_wait_and_no_longer_than_is_said() {
+    check_apart("routing.hold_max = 1\nrouting.hold_timeout = \"3s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let (mut first, mut second) = (stage.client().await, stage.client().await);
+        stage.cluster.primary().kill();
+        eventually(10, "dauphin has noticed", async || stage.dauphin.log().contains("no server is writable"))
+            .await;
+        let waiting = tokio::spawn(async move {
+            let start = Instant::now();
+            (first.query_drop("INSERT INTO t VALUES (1)").await, start.elapsed())
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let start = Instant::now();
+        let refused = server_error(second.query_drop("INSERT INTO t VALUES (2)").await);
+        assert!(refused.message.contains("[routing] hold_max"), "{refused}");
+        assert!(start.elapsed() < Duration::from_secs(1), "it is refused at once");
+        let (outcome, waited) = waiting.await.unwrap();
+        let timed_out = server_error(outcome);
+        assert!(timed_out.message.contains("[routing] hold_timeout"), "{timed_out}");
+        assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(6), "{waited:?}");
+        assert_eq!(second.query_first::<u32, _>("SELECT 1").await.unwrap(), Some(1), "reads go on");
+    });
+}

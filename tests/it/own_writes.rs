@@ -17,7 +17,7 @@ fn a_session_reads_its_own_writes_two_hundred_times_in_a_row() {
 
 #[test]
 fn replicas_that_apply_late_never_answer_stale() {
-    check_apart("", async |stage| {
+    check_apart("routing.max_replica_lag = \"off\"", async |stage| {
         stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)").await;
         delay(stage, 3600).await;
         let (read, others) = (stage.mark(), stage.mark());

@@ -1,9 +1,9 @@
 //! Prepared statements: prepared once by the client, wherever they are needed on the servers.
 
-use dauphin_proto::{command::code, reply::status};
+use dauphin_proto::{command::code, field::put_lenenc_bytes, reply::status};
 use mysql_async::prelude::Queryable as _;
 
-use crate::support::{Stage, check, eventually};
+use crate::support::{Stage, check, check_apart, eventually};
 
 #[test]
 fn a_read_prepared_once_is_executed_on_both_replicas() {
@@ -189,5 +189,66 @@ fn statements_prepared_as_text_stay_with_their_session() {
         client.query_drop("DEALLOCATE PREPARE wanted").await.unwrap();
         let error = crate::support::server_error(client.query_drop("EXECUTE wanted USING @id").await);
         assert_eq!(error.code, 1243);
+    });
+}
+
+#[test]
+fn a_long_execute_without_types_runs_on_a_connection_that_has_not_heard_them() {
+    const MIB: usize = 1 << 20;
+    check_apart("", async |stage| {
+        let mut client = stage.raw().await;
+        let id = client.prepare("SELECT LENGTH(?), CRC32(?)").await.unwrap();
+        let execute = |types: bool, body: &[u8]| {
+            let mut argument = [&id.to_le_bytes()[..], &[0], &1_u32.to_le_bytes(), &[0]].concat();
+            argument.push(u8::from(types));
+            // MYSQL_TYPE_VAR_STRING, twice.
+            argument.extend_from_slice(if types { &[0xfd, 0, 0xfd, 0] } else { &[] });
+            for _ in 0..2 {
+                put_lenenc_bytes(&mut argument, body);
+            }
+            argument
+        };
+        client.command(code::STMT_EXECUTE, &execute(true, b"short")).await.unwrap();
+        let short = client.answer().await.unwrap().rows;
+        let packet = (1 << 24) - 1;
+        // 12 bytes stand in front of the values, and 4 in front of each: the longest packet, and a little more or less.
+        for length in [
+            MIB,
+            packet / 2 - 15,
+            packet / 2 - 12,
+            packet / 2 - 10,
+            packet / 2 - 8,
+            9 * MIB,
+            packet + 5,
+            20 * MIB,
+        ] {
+            // Another connection each time: the session's own are closed under it.
+            for node in 0..3 {
+                let own = "SELECT id FROM information_schema.processlist WHERE user = 'app'";
+                let admin = stage.admin(node).await;
+                for thread in admin.query::<u64, _>(own).await.unwrap() {
+                    let _ = admin.query_drop(format!("KILL {thread}")).await;
+                }
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            let body: Vec<u8> = (0..length).map(|n| b'a' + (n * 7 / 255 % 26) as u8).collect();
+            client.command(code::STMT_EXECUTE, &execute(false, &body)).await.unwrap();
+            let got = client.answer().await.unwrap_or_else(|error| panic!("{length}: {error}")).rows;
+            let text = format!("SELECT {length}, CRC32('{}')", String::from_utf8_lossy(&body));
+            let expected: Option<(u64, u64)> = stage.admin(0).await.query_first(text).await.unwrap();
+            let row = &got[0];
+            // A binary row: OK, the NULL bitmap, then 8 bytes of each where the server says BIGINT, 4 where it says INT.
+            let values = &row[2..];
+            let wide = values.len() / 2;
+            let read = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+            let (first, second) = if values.len() == 12 {
+                values.split_at(if stage.is_mysql() { 8 } else { 4 })
+            } else {
+                values.split_at(wide)
+            };
+            assert_eq!(Some((read(first), read(second))), expected, "{length}");
+        }
+        assert_eq!(short.len(), 1);
+        assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1, "the session is in step");
     });
 }

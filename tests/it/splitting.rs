@@ -12,6 +12,8 @@ fn reads_are_spread_over_both_replicas_and_writes_reach_the_primary() {
         let mut client = stage.client().await;
         client.query_drop(format!("INSERT INTO t VALUES (1, '{write}')")).await.unwrap();
         stage.cluster.replicated().await.unwrap();
+        // A session that has written prefers the replica that is known to have that.
+        let mut client = stage.client().await;
         for _ in 0..10 {
             let note: Option<String> =
                 client.query_first(format!("SELECT note FROM t /* {read} */")).await.unwrap();

@@ -9,6 +9,7 @@ import pymysql
 
 START = "SELECT 'where-it-ran: start'"
 COMMANDS = {"Query": "", "Execute": "", "Init DB": "(init db) ", "Quit": "(quit)"}  # as recorder.py has them
+LEAST_SHARE = 0.75  # of the reads; the others stand in transactions that write, or ask about the statement before
 KINDS = ["read", "locking read", "write", "control"]
 
 
@@ -63,13 +64,27 @@ def count(user, password, of, path, *servers):
     del asked["(ping)"]
     print(f"{'':24}" + "".join(f"{name:>14}" for name in KINDS))
     show("asked by the session", asked.elements())
-    ran_at_all = collections.Counter()
-    for server in servers:
+    ran_at_all, reads_at = collections.Counter(), []
+    wrong = []
+    for place, server in enumerate(servers):
         found = [text for text in ran(user, password, server, of) if text in asked]
         ran_at_all.update(found)
         show(server, found)
+        kinds = collections.Counter(map(kind, found))
+        reads_at.append(kinds["read"])
+        if place > 0 and kinds["locking read"] + kinds["write"] > 0:
+            wrong.append(f"{server} is a replica and was asked to lock or write")
     show("on no server", (asked - ran_at_all).elements())
     show("more often than asked", (ran_at_all - asked).elements())
+    share = sum(reads_at[1:]) / sum(reads_at)
+    statements = sum(asked.values())
+    print(f"of {statements} statements {sum(reads_at)} are reads, and {sum(reads_at[1:])} of these ran on replicas: {share:.1%}")
+    if share < LEAST_SHARE:
+        wrong.append(f"less than {LEAST_SHARE:.0%} of the reads ran on replicas")
+    if any(kind(text) != "control" for text in (asked - ran_at_all) + (ran_at_all - asked)):
+        wrong.append("a statement ran on no server, or more often than it was asked")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 def show(name, texts):

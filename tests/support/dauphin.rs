@@ -44,6 +44,7 @@ pub fn new_directory() -> PathBuf {
 
 impl Dauphin {
     /// Starts one that serves `cluster`; `options` are lines of config with dotted names, such as `pool.linger = "0s"`.
+    /// `{directory}` in them stands for a directory of its own.
     pub async fn start(cluster: &Cluster, options: &str) -> Self {
         let servers: Vec<_> = cluster.nodes.iter().map(|node| (node.name, node.address())).collect();
         // Whoever takes a server away in one of these stories means it to stay away.
@@ -58,7 +59,7 @@ impl Dauphin {
             .iter()
             .map(|(name, address)| format!("[[servers]]\nname = \"{name}\"\naddress = \"{address}:3306\"\n"))
             .collect();
-        let mut config = options.to_owned() + "\n";
+        let mut config = options.replace("{directory}", directory.to_str().expect("its name is text")) + "\n";
         let state_file = directory.join("state.json");
         for (name, default) in [
             ("account.user", "dauphin"),
@@ -158,6 +159,11 @@ impl Dauphin {
             assert!(start.elapsed() < at_most, "dauphin still runs after {at_most:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The directory of its config, log and certificate.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// All it has logged.

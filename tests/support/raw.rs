@@ -75,6 +75,7 @@ impl Raw {
         capabilities.set(CapabilityFlags::CLIENT_CONNECT_WITH_DB, schema.is_some());
         let login = Login {
             capabilities,
+            extended: 0,
             max_packet: 1 << 30,
             collation: 45, // utf8mb4_general_ci
             user: user.into(),

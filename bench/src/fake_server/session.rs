@@ -79,6 +79,7 @@ impl Session {
             connection_id: id,
             nonce: *CHALLENGE,
             capabilities: offered(),
+            extended: 0,
             collation: 255, // utf8mb4_0900_ai_ci
             status: status::AUTOCOMMIT,
             plugin: CACHING_SHA2.into(),

@@ -4,7 +4,7 @@ use dauphin_proto::{
     CapabilityFlags, ProtocolError,
     command::Command,
     connect::{AuthSwitch, ChangeUser, Greeting, Login},
-    execute::{Execute, with_types},
+    execute::Execute,
     packet::{self, HEADER},
     reply,
     response::{Part, Prepared, Shape, Tracker},
@@ -180,7 +180,7 @@ pub fn execute(data: &[u8]) {
     let Ok(execute) = Execute::parse(payload, parameters) else { return };
     let (None, Some(at)) = (execute.types, execute.bind_flag_at) else { return };
     let types: Vec<u8> = (0..2 * usize::from(parameters)).map(|at| at as u8).collect();
-    let told = with_types(payload, at, &types);
+    let told = [&payload[..at], &[1], &types, &payload[at + 1..]].concat();
     let again = Execute::parse(&told, parameters).expect("what was written can be read");
     assert_eq!(again.types, Some(&types[..]));
     assert_eq!(

@@ -58,8 +58,8 @@ fn a_mistake_has_its_line_place_cause_and_remedy() {
             r#"4: [routing] consistency: "sesion" is not known here; did you mean "session"? Write "eventual", "session" or "global""#,
         ),
         (
-            "[limits]\nread_buffer = \"16KB\"",
-            r#"4: [limits] read_buffer: "16KB" is not a size; write "16KiB""#,
+            "[limits]\nresult_buffer = \"16KB\"",
+            r#"4: [limits] result_buffer: "16KB" is not a size; write "16KiB""#,
         ),
         (
             "[limits]\nmax_command = \"2GiB\"",

@@ -38,7 +38,7 @@ fn every_kind_of_value_is_read() {
         causal_wait = "1s500ms"
         retry_reads = false
         [limits]
-        read_buffer = "32KiB"
+        result_buffer = "32KiB"
         user_variables = 0x10
         [log]
         format = "json"
@@ -52,7 +52,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(config.routing.consistency, Consistency::Eventual);
     assert_eq!(config.routing.causal_wait, Duration::from_millis(1500));
     assert!(!config.routing.retry_reads);
-    assert_eq!((config.limits.read_buffer, config.limits.user_variables), (32 << 10, 16));
+    assert_eq!((config.limits.result_buffer, config.limits.user_variables), (32 << 10, 16));
     assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Json, "warn,dauphin::pool=debug"));
 }
 

@@ -78,7 +78,11 @@ fn assignment(cursor: &mut Cursor<'_>, facts: &mut Facts) {
             facts.refuse(Reason::Account);
             scan::scan_value(cursor, facts);
         }
-        Keyword::Names | Keyword::Charset if !is_assigned(cursor) => character_set(cursor, facts),
+        Keyword::Names if !is_assigned(cursor) => {
+            character_set(cursor, facts);
+            facts.note(Change::Names);
+        }
+        Keyword::Charset if !is_assigned(cursor) => character_set(cursor, facts),
         Keyword::Character | Keyword::Char if cursor.next.is(Keyword::Set) => character_set(cursor, facts),
         _ if cursor.token.kind == Kind::UserVariable => user_variable(cursor, facts),
         _ => system_variable(cursor, facts),
@@ -87,6 +91,7 @@ fn assignment(cursor: &mut Cursor<'_>, facts: &mut Facts) {
 
 fn character_set(cursor: &mut Cursor<'_>, facts: &mut Facts) {
     facts.sets(OF_CHARACTER_SET);
+    facts.changes.retain(|change| *change != Change::Names);
     facts.changes_syntax = true;
     if cursor.token.is(Keyword::Character) || cursor.token.is(Keyword::Char) {
         cursor.advance();
@@ -145,6 +150,7 @@ fn session_variable(name: &str, facts: &mut Facts) {
     match name {
         "character_set_connection" => facts.sets(["collation_connection"]),
         "collation_connection" => facts.sets(["character_set_connection"]),
+        "character_set_results" => facts.changes.retain(|change| *change != Change::Names),
         _ => {}
     }
 }

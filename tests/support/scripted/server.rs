@@ -270,6 +270,7 @@ impl Peer {
             connection_id: 1000 + self.id as u32,
             nonce: NONCE_USED,
             capabilities: CapabilityFlags::all() - CapabilityFlags::CLIENT_SSL,
+            extended: 0,
             collation: 255,
             status: status::AUTOCOMMIT,
             plugin: auth::CACHING_SHA2.into(),
@@ -352,8 +353,9 @@ impl Peer {
         if starts("SELECT VERSION()") {
             one("8.4.9-scripted")
         } else if starts("SELECT @@character_set_client") {
-            let names = ["a", "b", "c", "d"];
-            answer::rows(&names, &[&["utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"]])
+            let [set, collation] = ["utf8mb4", "utf8mb4_general_ci"];
+            let values = [set, set, set, collation, set, set, set, collation, "STRICT_TRANS_TABLES"];
+            answer::rows(&["a", "b", "c", "d", "e", "f", "g", "h", "i"], &[&values])
         } else if starts("SELECT @@global.server_uuid") {
             let identity = format!("00000000-0000-0000-0000-0000000000{}", &self.shared.name[2..]);
             answer::rows(&["identity", "executed", "position", "purged"], &[&[&identity, "", "", ""]])

@@ -1,0 +1,95 @@
+//! Ways in and commands that few clients use: the Unix socket, LOAD DATA LOCAL INFILE, COM_FIELD_LIST.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use dauphin_proto::{command::code, reply::marker};
+use futures_util::{StreamExt as _, stream};
+use mysql_async::{OptsBuilder, prelude::Queryable as _};
+
+use crate::support::{check, check_with, raw::Raw};
+
+#[test]
+fn clients_come_in_by_the_unix_socket() {
+    check_with("listen.address = [\"127.0.0.1:0\", \"{directory}/sock\"]", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let socket = stage.dauphin.directory().join("sock");
+        let options = OptsBuilder::default()
+            .socket(socket.to_str())
+            .user(Some("app"))
+            .pass(Some("app"))
+            .db_name(Some(&stage.schema));
+        let (read, write) = (stage.mark(), stage.mark());
+        let mut client = stage.try_client(options).await.unwrap();
+        client.query_drop(format!("INSERT INTO t VALUES (7) /* {write} */")).await.unwrap();
+        let got: Option<u32> = client.query_first(format!("SELECT id FROM t /* {read} */")).await.unwrap();
+        assert_eq!(got, Some(7));
+        stage.ran(&write).await.only_on_primary(1);
+        stage.ran(&read).await.only_on_replicas(1);
+    });
+}
+
+#[test]
+fn a_clients_file_goes_to_the_primary_and_the_session_reads_it_back() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY, word VARCHAR(20))").await;
+        let mut client = stage.client().await;
+        let (load, read) = (stage.mark(), stage.mark());
+        // More than one packet, and none at all.
+        for (from, to) in [(0, 100_000_u32), (0, 0)] {
+            let lines: String = (from..to).map(|n| format!("{n}\tword {n}\n")).collect();
+            let pieces: Vec<_> =
+                lines.as_bytes().chunks(70_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            client.set_infile_handler(async move { Ok(stream::iter(pieces).boxed()) });
+            let text = format!("LOAD DATA LOCAL INFILE 'lines' INTO TABLE t /* {load} */");
+            client.query_drop(text).await.unwrap();
+            assert_eq!(client.affected_rows(), u64::from(to - from));
+        }
+        stage.cluster.replicated().await.unwrap();
+        let got: Option<(u32, u64)> =
+            client.query_first(format!("SELECT COUNT(*), SUM(id) FROM t /* {read} */")).await.unwrap();
+        assert_eq!(got, Some((100_000, 4_999_950_000)));
+        stage.ran(&load).await.only_on_primary(2);
+        stage.ran(&read).await.only_on_replicas(1);
+    });
+}
+
+#[test]
+fn com_field_list_is_answered_by_a_replica_as_a_server_does() {
+    check(async |stage| {
+        let table = stage.mark();
+        stage.given(&format!("CREATE TABLE {table} (id INT DEFAULT 5, word VARCHAR(9), note TEXT)")).await;
+        let address = SocketAddr::new(stage.cluster.primary().address(), 3306);
+        let mut direct = Raw::connect(address, "app", "app", Some(&stage.schema)).await.unwrap();
+        let mut client = stage.raw().await;
+        for argument in [format!("{table}\0%"), format!("{table}\0wor%"), "not_there\0".to_owned()] {
+            let (theirs, ours) =
+                (field_list(&mut direct, &argument).await, field_list(&mut client, &argument).await);
+            assert_eq!(ours, theirs, "{argument:?}");
+        }
+        assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
+        let mut ran = [0; 3];
+        for (node, ran) in ran.iter_mut().enumerate() {
+            let query = format!(
+                "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Field List' AND argument LIKE '{table}%'"
+            );
+            *ran = stage.admin(node).await.query_first::<usize, _>(query).await.unwrap().unwrap();
+        }
+        // The primary was asked directly, twice.
+        assert_eq!((ran[0], ran[1] + ran[2]), (2, 2));
+    });
+}
+
+/// Payloads up to the one that ends the answer.
+async fn field_list(client: &mut Raw, argument: &str) -> Vec<Vec<u8>> {
+    client.command(code::FIELD_LIST, argument.as_bytes()).await.unwrap();
+    let mut payloads = Vec::new();
+    loop {
+        let payload = client.packet().await.unwrap();
+        let ends = payload[0] == marker::ERR || payload[0] == marker::EOF && payload.len() < 9;
+        payloads.push(payload);
+        if ends {
+            return payloads;
+        }
+    }
+}
