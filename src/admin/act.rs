@@ -54,7 +54,9 @@ impl Admin {
     /// On a connection of its own, beside the pools: they may be full.
     async fn kill(&self, order: &Order, by: &str) -> Result<Table, Failure> {
         let (id, query_only) = (order.arguments.id.unwrap_or_default(), order.arguments.query);
-        let Some(entry) = self.context.sessions.find(id) else { return Err(Failure::NoSession(id)) };
+        // One that has been ended may not be gone yet.
+        let found = self.context.sessions.find(id).filter(|entry| !entry.killed.is_cancelled());
+        let Some(entry) = found else { return Err(Failure::NoSession(id)) };
         let running = entry.running();
         let stopped = match running {
             Some(running) => self.kill_query(&entry, running).await,

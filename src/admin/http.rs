@@ -55,7 +55,7 @@ async fn serve(admin: Arc<Admin>, mut stream: Stream, is_open: bool) -> anyhow::
     if admin.requires_tls(is_open) && matches!(stream, Stream::Tcp(_)) {
         let acceptor = admin.context.acceptor.as_ref();
         let acceptor = acceptor.ok_or_else(|| anyhow::anyhow!("[tls.client] mode is disabled"))?;
-        stream = tokio::time::timeout(HEAD_TIMEOUT, stream.accept_tls(acceptor)).await??;
+        stream = tokio::time::timeout(HEAD_TIMEOUT, stream.accept_tls(&acceptor.tls)).await??;
     }
     let host =
         stream.peer().map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());

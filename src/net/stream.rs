@@ -50,6 +50,11 @@ impl Stream {
         }
     }
 
+    /// Whether the connection is encrypted by TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether what is written may wait for a flush.
     fn holds_back(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::Compressed(_))

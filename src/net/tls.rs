@@ -21,7 +21,7 @@ use crate::config::{Certificate, ClientTls, ClientTlsMode};
 ///
 /// # Errors
 /// The given files cannot be used.
-pub fn acceptor(config: &ClientTls) -> anyhow::Result<Option<TlsAcceptor>> {
+pub fn acceptor(config: &ClientTls) -> anyhow::Result<Option<Acceptor>> {
     if config.mode == ClientTlsMode::Disabled {
         return Ok(None);
     }
@@ -29,13 +29,25 @@ pub fn acceptor(config: &ClientTls) -> anyhow::Result<Option<TlsAcceptor>> {
         Certificate::Files { certificate, key } => read(certificate, key)?,
         Certificate::SelfSigned { directory } => self_signed(directory)?,
     };
+    let first = chain.first().context("the certificate for clients ([tls.client]) is empty")?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, first);
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest.as_ref());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let server = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .context("the certificate for clients ([tls.client]) and its key do not fit")?;
-    Ok(Some(Arc::new(server).into()))
+    Ok(Some(Acceptor { tls: Arc::new(server).into(), fingerprint }))
+}
+
+/// TLS for clients.
+pub struct Acceptor {
+    /// Takes the server's side of handshakes.
+    pub tls: TlsAcceptor,
+    /// SHA-256 of the certificate.
+    pub fingerprint: [u8; 32],
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

@@ -156,8 +156,8 @@ fn assignments(has: &State, wanted: &State, charsets: &Charsets, sql_mode: &[u8]
             set.variable(name, value);
         }
     }
-    let unset = |name: &&Box<str>| is_other(name) && !wanted.variables.contains_key(&***name);
-    for name in has.variables.keys().filter(unset) {
+    let is_unset = |name: &str| is_other(name) && !wanted.variables.contains_key(name);
+    for name in has.variables.keys().filter(|name| is_unset(name)) {
         set.variable(name, Some(sql_mode).filter(|_| **name == *"sql_mode"));
     }
     for (name, value) in &wanted.user_variables {

@@ -315,13 +315,21 @@ impl Client {
     /// # Errors
     /// The connection broke.
     pub async fn ok(&mut self, server_status: u16, sequence: u8) -> io::Result<()> {
+        self.ok_with(b"", server_status, sequence).await
+    }
+
+    /// The same with a text.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn ok_with(&mut self, info: &[u8], server_status: u16, sequence: u8) -> io::Result<()> {
         let ok = reply::Ok {
             header: reply::marker::OK,
             affected_rows: 0,
             last_insert_id: 0,
             status: server_status & !status::STATE_CHANGED,
             warnings: 0,
-            info: b"",
+            info,
             state: b"",
         };
         let mut payload = Vec::new();

@@ -12,7 +12,6 @@ use std::{
 use dauphin_proto::{auth, connect::NONCE};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     accounts::Accounts,
@@ -32,7 +31,7 @@ use crate::{
     config::{Config, DefaultPlugin},
     error::{Answer, ClientError},
     metrics::Metrics,
-    net::tls::PasswordKey,
+    net::tls::{Acceptor, PasswordKey},
     routing::{Published, hold::Hold},
     sql::ClassificationCache,
     topology::Flavour,
@@ -51,7 +50,7 @@ pub struct Context {
     /// Who has proven a password.
     pub accounts: Accounts,
     /// TLS for clients, if they can have it.
-    pub acceptor: Option<TlsAcceptor>,
+    pub acceptor: Option<Acceptor>,
     /// What statements do.
     pub classifications: ClassificationCache,
     /// Reads that a replica has refused as writes.

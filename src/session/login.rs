@@ -11,7 +11,6 @@ use dauphin_proto::{
     packet::HEADER,
     reply::status,
 };
-use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::{accounts::Fitting, client::Client, context::Context};
@@ -19,6 +18,7 @@ use crate::{
     backend::{Account, Profile, Proof, connect::ConnectError, profile, server::LeaseError, state::State},
     config::{ClientTlsMode, ReadAccounts},
     error::{Answer, ClientError},
+    net::tls::Acceptor,
     topology::Flavour,
 };
 
@@ -33,6 +33,8 @@ pub struct LoggedIn {
     pub schema: Option<Vec<u8>>,
     /// The number of the packet that ends the login.
     pub sequence: u8,
+    /// What the OK packet says of dauphin's certificate; mostly nothing.
+    pub certificate_proof: Vec<u8>,
 }
 
 /// Why a login failed.
@@ -102,7 +104,7 @@ const DEFAULT_COLLATION: u8 = 45;
 /// See [`LoginError`].
 pub(crate) async fn read_login(
     mut client: Client,
-    acceptor: Option<&TlsAcceptor>,
+    acceptor: Option<&Acceptor>,
 ) -> Result<(Client, Login, u8), (Client, LoginError)> {
     let (mut payload, mut sequence) = match client.first_packet(LOGIN_LIMIT).await {
         Ok(packet) => packet,
@@ -112,7 +114,7 @@ pub(crate) async fn read_login(
         && let Some(acceptor) = acceptor.filter(|_| !client.stream.is_private())
     {
         let Client { stream, max_command, .. } = client;
-        let stream = match stream.accept_tls(acceptor).await {
+        let stream = match stream.accept_tls(&acceptor.tls).await {
             Ok(stream) => stream,
             Err(error) => return Err((Client::closed(max_command), error.into())),
         };
@@ -148,10 +150,12 @@ async fn answer_login(
     client.capabilities = login.capabilities & profile::offered_to_clients();
     client.extended = login.extended & profile::offered_extended(context.published.load().version.as_ref());
     let profile = Profile::of_client(client.capabilities, client.extended, login.collation);
-    let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence };
+    let is_native = login.plugin == auth::NATIVE;
+    let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence, is_native };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
-    let sequence = challenge.sequence;
-    finish(context, account, profile, login.schema, sequence).await
+    let (sequence, certificate_proof) = (challenge.sequence, challenge.certificate_proof(&account));
+    let logged_in = finish(context, account, profile, login.schema, sequence).await?;
+    Ok(LoggedIn { certificate_proof, ..logged_in })
 }
 
 /// Logs in anew on a connection that is logged in already.
@@ -169,7 +173,8 @@ pub async fn change_user(
         Profile::of_client(client.capabilities, client.extended, collation).after_reset(context.flavour());
     // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
     let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
-    let mut challenge = Challenge { client, context, user: &request.user, nonce, sequence: 0 };
+    let mut challenge =
+        Challenge { client, context, user: &request.user, nonce, sequence: 0, is_native: false };
     // An empty answer does not say that there is no password: libmysqlclient wants a challenge first.
     let account = if request.plugin == auth::NATIVE || context.default_plugin() == auth::NATIVE {
         let answer = challenge.switch(auth::NATIVE).await?;
@@ -191,7 +196,8 @@ async fn finish(
     if let Some(schema) = &schema {
         check_schema(context, &account, profile, schema).await.map_err(|answer| refuse(answer, sequence))?;
     }
-    Ok(LoggedIn { account, profile, schema, sequence: sequence.wrapping_add(1) })
+    let sequence = sequence.wrapping_add(1);
+    Ok(LoggedIn { account, profile, schema, sequence, certificate_proof: Vec::new() })
 }
 
 /// Enters the schema on a connection of the account's, as a login would; the connection stays in it, for the session.
@@ -214,6 +220,8 @@ struct Challenge<'a> {
     nonce: [u8; NONCE],
     /// The number of the client's last packet.
     sequence: u8,
+    /// Whether the method is `mysql_native_password`.
+    is_native: bool,
 }
 
 impl Challenge<'_> {
@@ -372,6 +380,22 @@ impl Challenge<'_> {
         }
     }
 
+    /// By which a MariaDB client can trust a certificate that it cannot check.
+    fn certificate_proof(&self, account: &Account) -> Vec<u8> {
+        let Some(acceptor) = self.context.acceptor.as_ref().filter(|_| self.client.stream.is_tls()) else {
+            return Vec::new();
+        };
+        let stored = match &account.proof {
+            Proof::Password(password) if password.is_empty() => return Vec::new(),
+            Proof::Password(password) => auth::native_stored(password),
+            Proof::NativeHash(hash) => auth::native_stored_from_hash(hash),
+        };
+        if !self.is_native || self.context.flavour() != Flavour::MariaDb {
+            return Vec::new();
+        }
+        auth::certificate_proof(&stored, &self.nonce, &acceptor.fingerprint)
+    }
+
     fn denied(&self, with_password: bool) -> LoginError {
         let user = String::from_utf8_lossy(self.user);
         refuse(ClientError::access_denied(&user, &self.client.host, with_password), self.sequence)
@@ -379,6 +403,7 @@ impl Challenge<'_> {
 
     async fn switch(&mut self, plugin: &str) -> Result<Vec<u8>, LoginError> {
         self.nonce = self.context.nonce();
+        self.is_native = plugin == auth::NATIVE;
         let mut payload = Vec::new();
         AuthSwitch { plugin: plugin.to_owned(), nonce: self.nonce.to_vec() }.put(&mut payload);
         self.say(&payload).await?;

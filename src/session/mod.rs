@@ -145,8 +145,10 @@ pub async fn serve(context: Arc<Context>, client: Client) {
             return;
         }
     };
+    let mut logged_in = logged_in;
+    let certificate_proof = std::mem::take(&mut logged_in.certificate_proof);
     let mut session = Session::new(context, client, logged_in, id);
-    let outcome = session.run().await;
+    let outcome = session.run(&certificate_proof).await;
     tracing::debug!(session = id, user = %session.account.name(), ?outcome, "session ended");
 }
 
@@ -195,8 +197,8 @@ impl Session {
         self.consistency = of_user.unwrap_or(self.context.config.routing.consistency);
     }
 
-    async fn run(&mut self) -> Result<(), SessionError> {
-        self.client.ok(self.status, self.route.login_sequence).await?;
+    async fn run(&mut self, certificate_proof: &[u8]) -> Result<(), SessionError> {
+        self.client.ok_with(certificate_proof, self.status, self.route.login_sequence).await?;
         if self.client.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
             self.client.compress();
         }
