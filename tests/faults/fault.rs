@@ -50,8 +50,6 @@ pub enum Expected {
     Stays,
     /// Another takes its place.
     Replaced,
-    /// db3 takes its place: db2 is no candidate.
-    ReplacedByDb3,
     /// db2 takes its place: that was asked for.
     ReplacedByDb2,
     /// Either is right: it depends on who is faster.
@@ -145,8 +143,8 @@ impl Fault {
             | Self::Hang
             | Self::CutFromAll
             | Self::DiskFull
+            | Self::DelayedReplicaThenKill
             | Self::CrashAt(_) => Expected::Replaced,
-            Self::BrokenReplicaThenKill | Self::DelayedReplicaThenKill => Expected::ReplacedByDb3,
             Self::Switchover => Expected::ReplacedByDb2,
             Self::CutFromDauphin
             | Self::ReadOnly
@@ -154,7 +152,11 @@ impl Fault {
             | Self::DelayedReplica
             | Self::ReplicasDown
             | Self::DauphinKilled => Expected::Stays,
-            Self::Restart | Self::CutFromReplicas | Self::SwitchoverCrashAt(_) => Expected::Either,
+            // What only the broken replica has acknowledged is lost with db3: then waiting for the old primary is right.
+            Self::Restart
+            | Self::BrokenReplicaThenKill
+            | Self::CutFromReplicas
+            | Self::SwitchoverCrashAt(_) => Expected::Either,
         }
     }
 
@@ -167,7 +169,8 @@ impl Fault {
     pub fn lasts(self, is_short: bool) -> Duration {
         let (full, short) = match self {
             Self::RestartLater => (60, 10),
-            Self::Hang | Self::CutFromAll | Self::DelayedReplica => (10, 6),
+            Self::Hang | Self::CutFromAll => (10, 10),
+            Self::DelayedReplica => (10, 6),
             Self::CutFromReplicas | Self::DiskFull => (20, 15),
             _ => (5, 4),
         };

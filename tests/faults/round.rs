@@ -105,7 +105,6 @@ impl Round {
             Expected::Stays => self.primary == "db1",
             Expected::Replaced => self.primary == "db2" || self.primary == "db3",
             Expected::ReplacedByDb2 => self.primary == "db2",
-            Expected::ReplacedByDb3 => self.primary == "db3",
             Expected::Either => true,
         };
         if !is_right {
