@@ -41,8 +41,8 @@ pub enum Act {
     Open,
     /// Receive nothing more from the source.
     StopReceiving,
-    /// Receive and apply.
-    StartReplication,
+    /// Receive again.
+    StartReceiving,
     /// Wait until these are applied; fails if they are not in time.
     Apply {
         /// Which.
@@ -68,7 +68,7 @@ impl Act {
             Self::Close { .. } => "close",
             Self::Open => "open",
             Self::StopReceiving => "stop_receiving",
-            Self::StartReplication => "start_replication",
+            Self::StartReceiving => "start_receiving",
             Self::Apply { .. } => "apply",
             Self::Crown(_) => "crown",
             Self::SemiSync(_) => "semi_sync",
@@ -136,6 +136,10 @@ const SHORT: Duration = Duration::from_secs(2);
 /// How long the receiving thread may take to stop before it is killed: 3 to 13 ms when it is connected, and as long as
 /// `replica_net_timeout` while it tries to connect (measured on MySQL 9.7).
 const STOP_RECEIVING: Duration = Duration::from_millis(150);
+
+/// And how long all the same: MariaDB's does not listen before its attempt to connect has timed out, which is up to
+/// `slave_net_timeout` where the primary hangs.
+const STOP_AT_MOST: Duration = Duration::from_secs(10);
 
 impl SqlCluster {
     /// For these servers, as `account`. Connects when first needed.
@@ -210,7 +214,7 @@ impl SqlCluster {
 
     /// Stops receiving, and ends the thread if it does not listen because it tries to connect.
     async fn stop_receiving(&self, server: usize) -> Result<(), ActError> {
-        self.with_link(server, SHORT, async |open| {
+        self.with_link(server, STOP_AT_MOST, async |open| {
             let statement = open.version.stop_receiving();
             let stopping = open.run(&statement);
             tokio::pin!(stopping);
@@ -320,9 +324,7 @@ impl Cluster for SqlCluster {
             }
             Act::Open => self.run(server, SHORT, |open| vec![open.version.open().to_owned()]).await,
             Act::StopReceiving => self.stop_receiving(server).await,
-            Act::StartReplication => {
-                self.run(server, SHORT, |open| vec![open.version.start_replication()]).await
-            }
+            Act::StartReceiving => self.run(server, SHORT, |open| vec![open.version.start_receiving()]).await,
             Act::Apply { gtids, at_most } => {
                 self.with_link(server, at_most + SHORT, async |open| {
                     if gtids.is_empty() {

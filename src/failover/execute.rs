@@ -375,9 +375,37 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
+    /// Replicas receive again, except, while the primary is away, those that do not apply: MariaDB throws away what such a
+    /// one has received when it connects anew, and it may be the only one that has it.
+    async fn start_again(&mut self, stopped: &[usize]) {
+        let primary_answers = self.topology.primary.is_some_and(|at| self.topology.servers[at].is_reached());
+        let applies = |at: usize| self.topology.servers[at].replication().is_none_or(|r| r.applying);
+        let (now, later): (Vec<usize>, Vec<usize>) =
+            stopped.iter().partition(|&&at| primary_answers || applies(at));
+        self.all(&now, |_| Act::StartReceiving).await;
+        let later: Vec<String> = later.into_iter().map(|at| self.name(at)).collect();
+        if let Err(error) = self.journal.change(|record| record.stopped = later) {
+            self.lose_authority(&error);
+        }
+    }
+
+    /// Those that were left stopped receive again when there is somebody to receive from.
+    pub(super) async fn start_the_rest(&mut self) {
+        let stopped = &self.journal.record().stopped;
+        let primary_answers = self.topology.primary.is_some_and(|at| self.topology.servers[at].is_reached());
+        if stopped.is_empty() || !primary_answers || self.phase != Phase::Watching {
+            return;
+        }
+        let stopped: Vec<usize> = stopped
+            .iter()
+            .filter_map(|name| self.fleet.servers.iter().position(|server| server.name == *name))
+            .collect();
+        self.start_again(&stopped).await;
+    }
+
     /// Undoes what can be undone: replicas receive again, and a primary that was closed takes writes again.
     async fn back_out(&mut self, old: usize, stopped: &[usize], reopen: bool) {
-        self.all(stopped, |_| Act::StartReplication).await;
+        self.start_again(stopped).await;
         if reopen {
             let waits = self.topology.servers[old].report.as_ref().map(|report| report.semi_sync.clone());
             if let Some(waits) = waits.filter(|waits| waits.source_enabled) {

@@ -24,6 +24,8 @@ pub struct Record {
     pub quarantined: Vec<(String, String)>,
     /// How primaries of this cluster wait for acknowledgements, while the present one cannot.
     pub semi_sync: Option<SemiSync>,
+    /// Replicas that dauphin has stopped receiving and not started again, for what they alone may have.
+    pub stopped: Vec<String>,
     /// What was begun and has not ended.
     pub operation: Option<Operation>,
 }

@@ -24,7 +24,7 @@ use crate::{
     monitor::{self, Observation, Observations},
     routing::{Epoch, Published, Term},
     topology::{
-        Topology,
+        Gtids, Topology,
         dialect::ReplicationLogin,
         gtid,
         lag::{Fitness, Lags},
@@ -176,7 +176,7 @@ impl<C: Cluster> Controller<C> {
                 ..Observed::default()
             }
         });
-        let topology = Topology { servers: observed.collect(), primary: None };
+        let topology = Topology { servers: observed.collect(), ..Topology::default() };
         let assembler = Assembler::new(fleet.servers.clone(), settings.primary_reads);
         let fitness = vec![Fitness::default(); topology.servers.len()];
         let now = Instant::now();
@@ -287,6 +287,7 @@ impl<C: Cluster> Controller<C> {
             return self.publish_view();
         }
         self.resume().await;
+        self.start_the_rest().await;
         self.recognise();
         self.judge();
         match self.diagnosis.remedy() {
@@ -527,6 +528,7 @@ impl<C: Cluster> Controller<C> {
         }
         self.topology.servers[at].quarantine = None;
         self.topology.primary = Some(at);
+        self.topology.seen = Gtids::default();
         self.lags.reset();
         self.term = Some(Arc::new(Term { epoch: Epoch(epoch), server, ended: CancellationToken::new() }));
         self.term_began = Instant::now();

@@ -106,7 +106,8 @@ pub fn plan(topology: &Topology, old: usize, frozen: &[usize], wish: Wish) -> Re
         let whose = ahead.map_or("another", |&at| servers[at].name.as_str());
         return Err(would_lose(&servers[candidate], &has, &all, whose));
     }
-    let known = servers[old].report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
+    let executed = servers[old].report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
+    let known = executed.union(&topology.seen);
     let is_semi_sync = servers[old].report.as_ref().is_some_and(|report| report.semi_sync.source_enabled);
     let lost = if has.covers(&known) { Gtids::default() } else { known.minus(&has) };
     if is_semi_sync && !wish.force && !lost.is_empty() {
@@ -422,6 +423,21 @@ mod tests {
         assert!(matches!(choose(&topology), Err(CannotFailOver::WouldLose { count: 2, .. })));
         put(&mut topology, 0, |report| report.semi_sync.source_enabled = false);
         assert_eq!(choose(&topology).unwrap().lost, gtids(&format!("{}:11-12", uuid(1))));
+    }
+
+    #[test]
+    fn what_a_replica_once_had_received_is_not_forgotten() {
+        let mut topology = healthy(&set(10));
+        let mut ahead = replica_of(2, 1, &set(10));
+        let received = |report: &mut crate::topology::report::Report, text: &str| {
+            report.replication.as_mut().unwrap().received = gtids(text);
+        };
+        received(&mut ahead, &set(12));
+        let now = Instant::now() + Duration::from_secs(1);
+        topology.note(1, now, Ok(ahead.clone()));
+        received(&mut ahead, &set(10));
+        topology.note(1, now + Duration::from_secs(1), Ok(ahead));
+        assert!(matches!(choose(&topology), Err(CannotFailOver::WouldLose { count: 2, .. })));
     }
 
     #[test]

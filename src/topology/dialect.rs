@@ -171,6 +171,11 @@ impl Version {
         }
     }
 
+    /// Receives again.
+    pub fn start_receiving(&self) -> String {
+        format!("START {} IO_THREAD", self.replica())
+    }
+
     /// Starts receiving and applying.
     pub fn start_replication(&self) -> String {
         format!("START {}", self.replica())

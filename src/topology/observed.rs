@@ -52,6 +52,9 @@ pub struct Topology {
     pub servers: Vec<Observed>,
     /// The server whose term it is.
     pub primary: Option<usize>,
+    /// All that the primary was ever seen to have, or a replica to have received of it, in this term: also what nobody has
+    /// any more. MariaDB's replicas throw away what they have received and not applied when they connect anew.
+    pub seen: Gtids,
 }
 
 impl Observed {
@@ -104,6 +107,7 @@ impl Topology {
                 observed.report = Some(report);
                 observed.asked_at = Some(asked_at);
                 observed.trouble = None;
+                self.see(server);
             }
             Err(problem) => {
                 let (since, failures, seen) = match &observed.trouble {
@@ -115,6 +119,22 @@ impl Topology {
             }
         }
         self.find_errant(server);
+    }
+
+    fn see(&mut self, server: usize) {
+        let Some(primary) = self.primary else { return };
+        let Some(report) = &self.servers[server].report else { return };
+        let new = if server == primary {
+            &report.executed
+        } else {
+            match &report.replication {
+                Some(replication) if self.source_of(server) == Some(primary) => &replication.received,
+                _ => return,
+            }
+        };
+        if !new.minus(&self.seen).is_empty() {
+            self.seen = std::mem::take(&mut self.seen).union(new);
+        }
     }
 
     /// A replica's transactions that the primary lacks. Only a primary's answer to a later question proves that it does.
@@ -260,7 +280,11 @@ pub mod tests {
     /// db1 is the primary of db2 and db3, and all have the same `executed`.
     pub fn healthy(executed: &str) -> Topology {
         let server = |n: usize| Observed { name: format!("db{n}"), priority: 100, ..Observed::default() };
-        let mut topology = Topology { servers: vec![server(1), server(2), server(3)], primary: Some(0) };
+        let mut topology = Topology {
+            servers: vec![server(1), server(2), server(3)],
+            primary: Some(0),
+            seen: Gtids::default(),
+        };
         let now = Instant::now();
         topology.note(1, now, Ok(replica_of(2, 1, executed)));
         topology.note(2, now, Ok(replica_of(3, 1, executed)));
