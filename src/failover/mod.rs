@@ -305,7 +305,8 @@ impl<C: Cluster> Controller<C> {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or(now)),
         };
-        let began = self.term.as_ref().map(|_| self.term_began);
+        // Also when the term has ended and nobody else's has begun: it is the primary still.
+        let began = self.topology.primary.map(|_| self.term_began);
         let diagnosis = diagnose(&self.topology, patience, self.isolated_since, began, now);
         if diagnosis.label() != self.diagnosis.label() {
             let primary = self.topology.primary.map(|at| self.fleet.servers[at].name.as_str());
