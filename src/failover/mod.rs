@@ -287,8 +287,15 @@ impl<C: Cluster> Controller<C> {
             return self.publish_view();
         }
         self.resume().await;
+        if self.journal.record().operation.is_some() {
+            // Whoever was to be the primary does not answer: nobody else may be, and the old one is not written to.
+            return self.publish();
+        }
+        self.thaw().await;
+        self.unfence().await;
         self.recognise();
         self.judge();
+        self.remember_semi_sync();
         match self.diagnosis.remedy() {
             Remedy::FailOver => self.fail_over_if_allowed().await,
             Remedy::Reopen => self.reopen().await,
