@@ -59,7 +59,7 @@ impl Charsets {
 
 /// One connection more that is lent for writes, as long as this lives.
 #[derive(Debug)]
-pub(super) struct Writing(Arc<AtomicUsize>);
+pub struct Writing(Arc<AtomicUsize>);
 
 impl Writing {
     pub(super) fn begin(count: &Arc<AtomicUsize>) -> Self {

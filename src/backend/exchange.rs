@@ -9,11 +9,7 @@ use dauphin_proto::{
     response::{CONTROL_LIMIT, Kind, Part, Shape, Tracker},
 };
 
-use super::{
-    connection::{Connection, Writing},
-    pool::Slot,
-    server::Server,
-};
+use super::{connection::Connection, pool::Slot, server::Server};
 use crate::net::{Buffer, Stream};
 
 /// A borrowed connection with nothing in flight. Dropping it closes the connection.
@@ -74,7 +70,7 @@ impl Lease {
         let Held { connection, slot } = &mut self.0;
         match (for_writes, &connection.writing) {
             (true, Some(_)) => {}
-            (true, None) => connection.writing = Some(Writing::begin(&slot.server.writing)),
+            (true, None) => connection.writing = Some(slot.server.begin_writing()),
             (false, _) => connection.writing = None,
         }
     }

@@ -16,7 +16,7 @@ use super::{
     account::Account,
     applied::Applied,
     connect::{self, ConnectError},
-    connection::Charsets,
+    connection::{Charsets, Writing},
     exchange::Lease,
     pool::{Acquired, Key, Pool, PoolError},
     profile::Profile,
@@ -160,6 +160,11 @@ impl Server {
     /// How many connections are lent as the primary's: each may be in the middle of a write.
     pub fn writing(&self) -> usize {
         self.writing.load(Ordering::SeqCst)
+    }
+
+    /// Counts one write more, as long as what this returns lives.
+    pub fn begin_writing(&self) -> Writing {
+        Writing::begin(&self.writing)
     }
 
     /// Completes when somebody fails to reach it.

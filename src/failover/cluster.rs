@@ -322,7 +322,14 @@ impl Cluster for SqlCluster {
             Act::Close { at_most } => {
                 self.run(server, at_most + SHORT, |open| open.version.close(at_most)).await
             }
-            Act::Open => self.run(server, SHORT, |open| vec![open.version.open().to_owned()]).await,
+            Act::Open => {
+                self.run(server, SHORT, |open| {
+                    // A fence that ended halfway may have left clients locked out.
+                    let admit = open.version.admit_clients().map(str::to_owned);
+                    admit.into_iter().chain([open.version.open().to_owned()]).collect()
+                })
+                .await
+            }
             Act::StopReceiving => self.stop_receiving(server).await,
             Act::StartReceiving => self.run(server, SHORT, |open| vec![open.version.start_receiving()]).await,
             Act::Apply { gtids, at_most } => {
@@ -352,6 +359,7 @@ impl Cluster for SqlCluster {
             Act::Follow(follow) => {
                 self.run(server, SHORT * 2, |open| {
                     let mut statements = open.version.semi_sync_replica(open.words, follow.acknowledge);
+                    statements.extend(open.version.admit_clients().map(str::to_owned));
                     statements.extend(open.version.follow(&follow));
                     // Last, as it takes a second on MySQL: the new primary's commits wait for this one meanwhile.
                     statements.extend(open.version.semi_sync_source(open.words, None));

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     control::Phase,
-    topology::dialect::{Follow, ReplicationLogin},
+    topology::{
+        dialect::{Follow, ReplicationLogin, SourceSettings},
+        report::Receiver,
+    },
 };
 
 /// How long a primary that does not answer is given to be fenced all the same.
@@ -184,6 +187,7 @@ impl<C: Cluster> Controller<C> {
         self.look_at(&frozen).await;
         let frozen: Vec<usize> =
             frozen.into_iter().filter(|&at| self.topology.servers[at].is_reached()).collect();
+        self.recall_semi_sync(old);
         let plan = plan(&self.topology, old, &frozen, wish)?;
         let candidate = plan.candidate;
         let target = format!("{} is chosen; it has {}", self.name(candidate), plan.target);
@@ -193,6 +197,17 @@ impl<C: Cluster> Controller<C> {
         crash_point("apply");
         self.crown(old, &plan).await?;
         Ok(plan)
+    }
+
+    /// An earlier fence may have ended the old primary's waiting: what counts is how it waited in its term.
+    fn recall_semi_sync(&mut self, old: usize) {
+        let waited: Option<SourceSettings> = self.journal.record().waits.as_ref().map(Into::into);
+        let (Some(waited), Some(report)) = (waited, &mut self.topology.servers[old].report) else { return };
+        if !report.semi_sync.source_enabled {
+            report.semi_sync.source_enabled = true;
+            report.semi_sync.wait_for = waited.wait_for;
+            report.semi_sync.timeout = Some(waited.timeout);
+        }
     }
 
     /// Locks that keep another dauphin from acting on the same servers; those that answered.
@@ -276,9 +291,12 @@ impl<C: Cluster> Controller<C> {
         let (candidate, new, deposed) = (plan.candidate, self.name(plan.candidate), self.name(old));
         let planned = self.phase == Phase::SwitchingOver;
         let waits = self.topology.servers[old].report.as_ref().map(|report| &report.semi_sync);
-        let suspended = waits
-            .filter(|waits| waits.source_enabled && plan.semi_sync.is_none())
-            .map(|waits| (&settings_of(waits)).into());
+        let suspended = match waits {
+            Some(waits) => waits.source_enabled.then(|| (&settings_of(waits)).into()),
+            // It went before this dauphin came.
+            None => self.journal.record().waits.clone(),
+        };
+        let suspended = suspended.filter(|_| plan.semi_sync.is_none());
         let why = format!("it was replaced by {new}");
         self.journal.change(|record| {
             if let Some(operation) = &mut record.operation {
@@ -317,22 +335,46 @@ impl<C: Cluster> Controller<C> {
         let seen: Vec<usize> = followers.iter().map(|(at, _)| *at).collect();
         self.look_at(&seen).await;
         seen.iter().for_each(|&at| self.mending.has_been_tried(at));
+        let mut follow = Vec::new();
         for (at, followed) in followers {
+            if followed.is_ok() {
+                follow.push(at);
+            }
             if let Err(error) = followed {
                 let name = self.name(at);
                 let message = format!("{name} does not follow {} yet: {error}", self.name(plan.candidate));
-                self.control.events.record("follow_failed", Some(&name), message);
+                self.control.events.record("follow_failed", Some(&name), message.clone());
+                self.quarantine(at, message);
             }
         }
         for (at, why) in &plan.left {
             self.quarantine(*at, why.clone());
         }
+        self.leave_stragglers(old, plan.candidate, &follow);
         crash_point("follow");
         let old = self.name(old);
         if let Err(error) = self.journal.change(|record| record.operation = None) {
             self.lose_authority(&error);
         }
         tracing::debug!(old, "settled");
+    }
+
+    /// Who was away when the primary changed, or still follows the old one, is brought back when it can be, even if the
+    /// old one has long been a replica again by then.
+    fn leave_stragglers(&mut self, old: usize, new: usize, followers: &[usize]) {
+        let others =
+            (0..self.fleet.servers.len()).filter(|at| *at != old && *at != new && !followers.contains(at));
+        for at in others {
+            let observed = &self.topology.servers[at];
+            let was_left_halfway = observed.replication().is_some_and(|replication| {
+                replication.source.is_empty() || replication.receiver == Receiver::Stopped
+            });
+            let is_straggler =
+                !observed.is_reached() || self.topology.source_of(at) == Some(old) || was_left_halfway;
+            if is_straggler && observed.quarantine.is_none() {
+                self.quarantine(at, format!("it was away when {} became the primary", self.name(new)));
+            }
+        }
     }
 
     /// How `replica` is to follow `primary`.
@@ -375,54 +417,50 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    /// Replicas receive again, except, while the primary is away, those that do not apply: MariaDB throws away what such a
-    /// one has received when it connects anew, and it may be the only one that has it.
-    async fn start_again(&mut self, stopped: &[usize]) {
+    /// Whether a replica that was stopped may receive again. While the primary is away, those that do not apply may not:
+    /// MariaDB throws away what such a one has received when it connects anew, and it may be the only one that has it.
+    pub(super) fn may_receive(&self, at: usize) -> bool {
         let primary_answers = self.topology.primary.is_some_and(|at| self.topology.servers[at].is_reached());
-        let applies = |at: usize| self.topology.servers[at].replication().is_none_or(|r| r.applying);
-        let (now, later): (Vec<usize>, Vec<usize>) =
-            stopped.iter().partition(|&&at| primary_answers || applies(at));
-        self.all(&now, |_| Act::StartReceiving).await;
-        let later: Vec<String> = later.into_iter().map(|at| self.name(at)).collect();
-        if let Err(error) = self.journal.change(|record| record.stopped = later) {
-            self.lose_authority(&error);
-        }
-    }
-
-    /// Those that were left stopped receive again when there is somebody to receive from.
-    pub(super) async fn start_the_rest(&mut self) {
-        let stopped = &self.journal.record().stopped;
-        let primary_answers = self.topology.primary.is_some_and(|at| self.topology.servers[at].is_reached());
-        if stopped.is_empty() || !primary_answers || self.phase != Phase::Watching {
-            return;
-        }
-        let stopped: Vec<usize> = stopped
-            .iter()
-            .filter_map(|name| self.fleet.servers.iter().position(|server| server.name == *name))
-            .collect();
-        self.start_again(&stopped).await;
+        primary_answers
+            || self.topology.servers[at].replication().is_none_or(|replication| replication.applying)
     }
 
     /// Undoes what can be undone: replicas receive again, and a primary that was closed takes writes again.
     async fn back_out(&mut self, old: usize, stopped: &[usize], reopen: bool) {
-        self.start_again(stopped).await;
-        if reopen {
-            let waits = self.topology.servers[old].report.as_ref().map(|report| report.semi_sync.clone());
-            if let Some(waits) = waits.filter(|waits| waits.source_enabled) {
-                let _ = self.act(old, Act::SemiSync(Some(settings_of(&waits)))).await;
-            }
-            if let Err(error) = self.act(old, Act::Open).await {
-                let name = self.name(old);
-                let message = format!(
-                    "{name} could not be made writable again: {error}; run SET GLOBAL read_only = OFF there"
-                );
-                self.control.events.record("reopen_failed", Some(&name), message);
-            }
+        let (now, later): (Vec<usize>, Vec<usize>) = stopped.iter().partition(|&&at| self.may_receive(at));
+        let started = self.all(&now, |_| Act::StartReceiving).await;
+        let failed = started.into_iter().filter(|(_, done)| done.is_err()).map(|(at, _)| at);
+        let frozen: Vec<String> = failed.chain(later).map(|at| self.name(at)).collect();
+        if reopen && let Err(error) = self.open_again(old).await {
+            let name = self.name(old);
+            let message = format!(
+                "{name} could not be made writable again: {error}; run SET GLOBAL read_only = OFF there"
+            );
+            self.control.events.record("reopen_failed", Some(&name), message);
         }
         self.look_at(&[old]).await;
-        if let Err(error) = self.journal.change(|record| record.operation = None) {
+        let half_fenced = (!reopen && !stopped.is_empty()).then(|| self.name(old));
+        let written = self.journal.change(|record| {
+            record.operation = None;
+            record.half_fenced = half_fenced.or(record.half_fenced.take()).filter(|_| !reopen);
+            record.frozen.retain(|name| !frozen.contains(name));
+            record.frozen.extend(frozen);
+        });
+        if let Err(error) = written {
             self.lose_authority(&error);
         }
+    }
+
+    /// Lets a primary take writes again, and has them wait for acknowledgements as they did: a fence ends that.
+    pub(super) async fn open_again(&self, at: usize) -> Result<(), ActError> {
+        let waits = self.topology.servers[at].report.as_ref().map(|report| &report.semi_sync);
+        let waits = waits.filter(|waits| waits.source_enabled).map(settings_of);
+        // Where a fence ended halfway it does not say so itself any more.
+        let waits = waits.or_else(|| self.journal.record().waits.as_ref().map(Into::into));
+        if waits.is_some() && self.journal.record().semi_sync.is_none() {
+            self.act(at, Act::SemiSync(waits)).await?;
+        }
+        self.act(at, Act::Open).await
     }
 
     /// Makes another server the primary while this one is well: nobody loses anything, or nothing has happened.
@@ -598,12 +636,20 @@ impl<C: Cluster> Controller<C> {
             "dauphin ended in the middle of a change of the primary; it goes on",
         );
         if !self.topology.servers[new].is_writable() {
-            let semi_sync = self.journal.record().semi_sync.is_none();
-            let waits = self.topology.servers[old].report.as_ref().map(|report| &report.semi_sync);
-            let settings = waits
-                .filter(|waits| semi_sync && (waits.source_enabled || operation.planned))
-                .map(settings_of)
-                .filter(|_| self.topology.servers.len() > 2);
+            self.recall_semi_sync(old);
+            let waits = match self.topology.servers[old].report.as_ref().map(|report| &report.semi_sync) {
+                Some(waits) => (waits.source_enabled || operation.planned).then(|| settings_of(waits)),
+                None => self.journal.record().waits.as_ref().map(Into::into),
+            };
+            let waits = waits.filter(|_| self.journal.record().semi_sync.is_none());
+            // Others that could acknowledge are not known to be there: commits wait for them once they are.
+            let is_known = self.topology.servers.len() > 2 && self.topology.servers[old].report.is_some();
+            let settings = waits.clone().filter(|_| is_known);
+            if let Some(waits) = waits.filter(|_| !is_known)
+                && let Err(error) = self.journal.change(|record| record.semi_sync = Some((&waits).into()))
+            {
+                self.lose_authority(&error);
+            }
             if self.act(new, Act::Crown(settings)).await.is_err() || self.act(new, Act::Open).await.is_err() {
                 return;
             }
@@ -611,6 +657,7 @@ impl<C: Cluster> Controller<C> {
         }
         self.begin_term(new, "its promotion had begun");
         self.quarantine(old, format!("it was replaced by {}", self.name(new)));
+        self.leave_stragglers(old, new, &[]);
         self.forget_operation("it is completed");
     }
 
@@ -645,7 +692,7 @@ impl<C: Cluster> Controller<C> {
             self.control.events.record("reopen_refused", Some(&name), message);
             return;
         }
-        if self.act(primary, Act::Open).await.is_ok() {
+        if self.open_again(primary).await.is_ok() {
             self.look_at(&[primary]).await;
             self.control.events.record("reopened", Some(&name), format!("{name} takes writes again"));
         }

@@ -5,9 +5,11 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::topology::dialect::SourceSettings;
@@ -24,8 +26,12 @@ pub struct Record {
     pub quarantined: Vec<(String, String)>,
     /// How primaries of this cluster wait for acknowledgements, while the present one cannot.
     pub semi_sync: Option<SemiSync>,
-    /// Replicas that dauphin has stopped receiving and not started again, for what they alone may have.
-    pub stopped: Vec<String>,
+    /// How the last primary was seen to wait for acknowledgements: its successor is to wait like it, whoever makes it.
+    pub waits: Option<SemiSync>,
+    /// Replicas whose replication was stopped and could not be started again yet.
+    pub frozen: Vec<String>,
+    /// A primary that was to be deposed, did not answer, and was not replaced: what it was told it may do yet.
+    pub half_fenced: Option<String>,
     /// What was begun and has not ended.
     pub operation: Option<Operation>,
 }
@@ -65,10 +71,17 @@ pub struct Operation {
 /// The file, held by this dauphin alone.
 #[derive(Debug)]
 pub struct Journal {
-    path: Option<PathBuf>,
-    /// Locked as long as it is open.
-    _lock: Option<File>,
+    place: Place,
     record: Record,
+}
+
+/// Where it is kept.
+#[derive(Debug)]
+enum Place {
+    /// A file; the lock beside it is held as long as it is open.
+    File { path: PathBuf, _lock: File },
+    /// With somebody who outlives this dauphin.
+    Memory(Arc<Mutex<Record>>),
 }
 
 impl Journal {
@@ -93,14 +106,21 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
             Err(error) => return Err(because("reading", error)),
         };
-        let mut journal = Self { path: Some(path.to_owned()), _lock: Some(lock), record: record.clone() };
+        let mut journal =
+            Self { place: Place::File { path: path.to_owned(), _lock: lock }, record: record.clone() };
         journal.write(record).map_err(|error| because("writing", error))?;
         Ok(journal)
     }
 
     /// One that is forgotten with this process.
     pub fn in_memory() -> Self {
-        Self { path: None, _lock: None, record: Record::default() }
+        Self::kept_by(Arc::default())
+    }
+
+    /// One that `keeper` has as a disk would: the next may go on from it. For simulations.
+    pub fn kept_by(keeper: Arc<Mutex<Record>>) -> Self {
+        let record = keeper.lock().clone();
+        Self { place: Place::Memory(keeper), record }
     }
 
     /// What was last written.
@@ -119,14 +139,17 @@ impl Journal {
     }
 
     fn write(&mut self, record: Record) -> io::Result<()> {
-        if let Some(path) = &self.path {
-            let beside = path.with_extension("new");
-            let mut file = File::create(&beside)?;
-            file.write_all(&serde_json::to_vec_pretty(&record).map_err(io::Error::other)?)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)?;
-            if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-                File::open(directory)?.sync_all()?;
+        match &self.place {
+            Place::Memory(keeper) => keeper.lock().clone_from(&record),
+            Place::File { path, .. } => {
+                let beside = path.with_extension("new");
+                let mut file = File::create(&beside)?;
+                file.write_all(&serde_json::to_vec_pretty(&record).map_err(io::Error::other)?)?;
+                file.sync_all()?;
+                fs::rename(&beside, path)?;
+                if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+                    File::open(directory)?.sync_all()?;
+                }
             }
         }
         self.record = record;

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use super::{
     Controller,
     cluster::{Act, Cluster},
-    plan::cannot_follow,
+    plan::{cannot_follow, settings_of},
 };
 use crate::{
     control::Phase,
-    topology::{Flavour, dialect::SourceSettings, report::Receiver},
+    topology::{Flavour, dialect::SourceSettings, observed::Observed, report::Receiver},
 };
 
 /// How long after an attempt the next is made.
@@ -60,13 +60,78 @@ impl<C: Cluster> Controller<C> {
             let follows_a_deposed = source.is_some_and(|source| {
                 source != primary && self.topology.servers[source].quarantine.is_some()
             });
-            if source == Some(primary) && is_quarantined {
+            let receives = self.topology.servers[at]
+                .replication()
+                .is_some_and(|replication| replication.receiver != Receiver::Stopped);
+            if source == Some(primary) && is_quarantined && receives {
                 self.welcome(at);
             } else if (is_quarantined || follows_a_deposed) && self.mending.is_due(at) {
                 self.bring_back(at, primary).await;
             }
         }
         self.restore_semi_sync(primary).await;
+    }
+
+    /// Starts the replication of those where an operation that was given up could not.
+    pub(super) async fn thaw(&mut self) {
+        for name in self.journal.record().frozen.clone() {
+            let at = self.fleet.servers.iter().position(|server| server.name == name);
+            if let Some(at) = at {
+                let may = self.topology.servers[at].is_reached() && self.may_receive(at);
+                if !may || !self.mending.is_due(at) || self.act(at, Act::StartReceiving).await.is_err() {
+                    continue;
+                }
+            }
+            let written = self.journal.change(|record| record.frozen.retain(|frozen| *frozen != name));
+            if let Err(error) = written {
+                self.lose_authority(&error);
+            }
+        }
+    }
+
+    /// Lets a primary go on that may have been fenced, in part, after it had been given up to fence it.
+    pub(super) async fn unfence(&mut self) {
+        let Some(name) = self.journal.record().half_fenced.clone() else { return };
+        let at = self.fleet.servers.iter().position(|server| server.name == name);
+        if let Some(at) = at {
+            let observed = &self.topology.servers[at];
+            let is_deposed = observed.quarantine.is_some()
+                || observed.replication().is_some()
+                || self.topology.primary.is_some_and(|primary| primary != at);
+            if !is_deposed && (!observed.is_reached() || !self.mending.is_due(at)) {
+                return;
+            }
+            let has = observed.has();
+            let is_ahead = |other: &Observed| !other.has().minus(&has).is_empty();
+            let others = self.topology.servers.iter().filter(|other| other.quarantine.is_none());
+            if !is_deposed && !others.into_iter().any(is_ahead) {
+                if self.open_again(at).await.is_err() {
+                    return;
+                }
+                self.look_at(&[at]).await;
+            }
+        }
+        if let Err(error) = self.journal.change(|record| record.half_fenced = None) {
+            self.lose_authority(&error);
+        }
+    }
+
+    /// Keeps how the primary waits for acknowledgements, for a dauphin that comes when it is gone.
+    pub(super) fn remember_semi_sync(&mut self) {
+        let primary = self.topology.primary.filter(|&at| self.topology.servers[at].is_writable());
+        let (Some(primary), Some(_)) = (primary, &self.term) else { return };
+        if self.journal.record().half_fenced.is_some() {
+            return;
+        }
+        let Some(report) = &self.topology.servers[primary].report else { return };
+        let waits = report.semi_sync.source_enabled.then(|| settings_of(&report.semi_sync));
+        let waits = waits.as_ref().map(Into::into).or_else(|| self.journal.record().semi_sync.clone());
+        if self.journal.record().waits == waits {
+            return;
+        }
+        if let Err(error) = self.journal.change(|record| record.waits = waits) {
+            self.lose_authority(&error);
+        }
     }
 
     /// Fences it if it takes writes; then it follows the primary if it has nothing that the primary lacks.
@@ -157,7 +222,17 @@ impl<C: Cluster> Controller<C> {
                         .is_some_and(|replication| replication.receiver == Receiver::Connected)
             })
             .count();
-        if acknowledge < settings.wait_for.max(1) as usize || !self.mending.is_due(primary) {
+        let waits = |observed: &Observed| {
+            observed.report.as_ref().is_some_and(|report| report.semi_sync.source_enabled)
+        };
+        if acknowledge < settings.wait_for.max(1) as usize {
+            // A restart may have switched it on again: every commit would wait for ever.
+            if waits(&self.topology.servers[primary]) && self.mending.is_due(primary) {
+                let _ = self.act(primary, Act::SemiSync(None)).await;
+            }
+            return;
+        }
+        if !self.mending.is_due(primary) {
             return;
         }
         if self.act(primary, Act::SemiSync(Some(settings))).await.is_ok() {

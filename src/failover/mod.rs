@@ -287,9 +287,15 @@ impl<C: Cluster> Controller<C> {
             return self.publish_view();
         }
         self.resume().await;
-        self.start_the_rest().await;
+        if self.journal.record().operation.is_some() {
+            // Whoever was to be the primary does not answer: nobody else may be, and the old one is not written to.
+            return self.publish();
+        }
+        self.thaw().await;
+        self.unfence().await;
         self.recognise();
         self.judge();
+        self.remember_semi_sync();
         match self.diagnosis.remedy() {
             Remedy::FailOver => self.fail_over_if_allowed().await,
             Remedy::Reopen => self.reopen().await,
@@ -306,7 +312,8 @@ impl<C: Cluster> Controller<C> {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or(now)),
         };
-        let began = self.term.as_ref().map(|_| self.term_began);
+        // Also when the term has ended and nobody else's has begun: it is the primary still.
+        let began = self.topology.primary.map(|_| self.term_began);
         let diagnosis = diagnose(&self.topology, patience, self.isolated_since, began, now);
         if diagnosis.label() != self.diagnosis.label() {
             let primary = self.topology.primary.map(|at| self.fleet.servers[at].name.as_str());
@@ -478,6 +485,8 @@ impl<C: Cluster> Controller<C> {
         let free: Vec<usize> = (0..servers.len())
             .filter(|&at| servers[at].is_writable() && servers[at].quarantine.is_none())
             .filter(|&at| self.topology.source_of(at).is_none() && leads_a_group(at))
+            // One that has been told whom to follow and has not met him yet is a replica all the same.
+            .filter(|&at| !servers[at].replication().is_some_and(|replication| replication.source.is_empty()))
             .collect();
         match free[..] {
             [only] => Some(only),

@@ -164,9 +164,15 @@ fn all_acknowledged_are_here(
         .filter(|&at| topology.servers[at].quarantine.is_none())
         .collect();
     let wait_for = of_old.map_or(1, |semi_sync| semi_sync.wait_for.max(1)) as usize;
-    // When it was last asked, nobody but those who are here acknowledged.
-    let none_other =
-        of_old.is_some_and(|semi_sync| semi_sync.clients > 0 && semi_sync.clients as usize <= here);
+    // When it was last asked, nobody but those who are here acknowledged: they are as many, and the others had gone.
+    let asked_at = topology.servers[old].asked_at;
+    let had_gone = |at: usize| {
+        let trouble = topology.servers[at].trouble.as_ref();
+        trouble.is_some_and(|trouble| asked_at.is_some_and(|asked_at| trouble.since < asked_at))
+    };
+    let none_other = of_old
+        .is_some_and(|semi_sync| semi_sync.clients > 0 && semi_sync.clients as usize <= here)
+        && away.iter().all(|&at| had_gone(at));
     if away.len() < wait_for || none_other {
         return Ok(());
     }
@@ -409,6 +415,15 @@ mod tests {
         // db3 was away already when the primary was last asked.
         let mut topology = healthy(&set(10));
         put(&mut topology, 0, |report| report.semi_sync.clients = 1);
+        let gone = || Err(crate::topology::report::Problem::Gone("refused".into()));
+        topology.note(2, Instant::now() + std::time::Duration::from_secs(1), gone());
+        let alone = plan(&topology, 0, &[1], Wish::default());
+        assert_eq!(
+            alone,
+            Err(CannotFailOver::MayLose("db3".into())),
+            "it may have been the one that acknowledged"
+        );
+        topology.servers[0].asked_at = Some(Instant::now() + std::time::Duration::from_secs(2));
         assert_eq!(plan(&topology, 0, &[1], Wish::default()).unwrap().candidate, 1);
         // Asynchronous replication promises nothing.
         let mut topology = healthy(&set(10));

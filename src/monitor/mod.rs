@@ -38,7 +38,8 @@ pub struct Observations {
 }
 
 impl Observations {
-    fn new(servers: usize) -> Self {
+    /// Of so many servers, none of which has been asked.
+    pub fn new(servers: usize) -> Self {
         Self {
             latest: Mutex::new((0..servers).map(|_| None).collect()),
             arrived: Notify::new(),
@@ -46,7 +47,8 @@ impl Observations {
         }
     }
 
-    fn put(&self, observation: Observation) {
+    /// Leaves an observation for the reader, in the place of an earlier one that he has not taken.
+    pub fn put(&self, observation: Observation) {
         let mut latest = self.latest.lock();
         let slot = &mut latest[observation.server];
         let recovered = slot.as_ref().is_some_and(|earlier| earlier.recovered);
@@ -63,6 +65,11 @@ impl Observations {
     /// Takes what has arrived.
     pub fn take(&self) -> Vec<Observation> {
         self.latest.lock().iter_mut().filter_map(Option::take).collect()
+    }
+
+    /// Completes when this server is to be asked at once. Cancel safe.
+    pub async fn poked(&self, server: usize) {
+        self.pokes[server].notified().await;
     }
 
     /// Has every server asked at once: one of them may be gone, and the others know more of it.
@@ -118,18 +125,18 @@ impl Watcher {
             let pause = if report.is_ok() { self.config.interval } else { self.config.reconnect };
             let answered_at = Instant::now();
             observations.put(Observation { server: self.index, asked_at, answered_at, recovered, report });
-            self.pause(asked_at + pause, &observations.pokes[self.index]).await;
+            self.pause(asked_at + pause, &observations).await;
         }
     }
 
     /// Until the next round; hardly at all when a session has just failed to reach the server, or the controller asks.
-    async fn pause(&self, until: Instant, poke: &Notify) {
+    async fn pause(&self, until: Instant, observations: &Observations) {
         const SOON: Duration = Duration::from_millis(50);
         let soon = until.min(Instant::now() + SOON);
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
             () = self.server.suspected() => tokio::time::sleep_until(soon).await,
-            () = poke.notified() => {}
+            () = observations.poked(self.index) => {}
         }
     }
 
