@@ -73,7 +73,9 @@ async fn look(servers: &Servers) -> Ending {
     }
     let [primary] = writable[..] else {
         let names: Vec<_> = writable.iter().map(|&at| servers.nodes[at].name).collect();
-        ending.wrong.push(format!("servers that take writes: {names:?}"));
+        ending
+            .wrong
+            .push(format!("servers that take writes: {names:?}; so what was written is not compared"));
         return ending;
     };
     ending.primary = Some(primary);

@@ -82,7 +82,12 @@ impl Round {
         drop(display);
 
         let ending = Ending::wait(&servers).await;
-        let findings = Findings::of(&events, &ending.rows, begun, stopped);
+        let mut findings = Findings::of(&events, &ending.rows, begun, stopped);
+        if ending.primary.is_none() {
+            // `ending.wrong` says so: without rows to compare with, all would be lost.
+            (findings.lost, findings.torn) = (0, 0);
+            findings.examples.clear();
+        }
         let mut round = Self {
             both_writable: both_writable(&witness.seen()),
             primary: ending.primary.map_or("none", |at| NODES[at]),
