@@ -22,7 +22,7 @@ use checks::Counts;
 use story::{Outcome, play};
 
 /// How many seeds are played unless told otherwise.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 1_500;
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

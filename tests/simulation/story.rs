@@ -425,12 +425,14 @@ impl Story {
         tasks.spawn(look_on(self.world.clone(), published.clone(), self.journal.clone()));
         tasks.spawn(Controller::new(parts, cluster).run(observations));
         let hold = Arc::new(Hold::new(100, self.plan.hold_timeout));
-        for _ in 0..self.plan.writers {
+        for writer in 0..self.plan.writers {
+            let is_patient = writer % 2 == 1 && self.plan.class == Class::Wild;
             let way = Way {
                 world: self.world.clone(),
                 published: published.clone(),
                 hold: hold.clone(),
                 hold_timeout: self.plan.hold_timeout,
+                patience: Duration::from_secs(if is_patient { 20 } else { 2 }),
             };
             tasks.spawn(write_for_ever(way, self.plan.pause));
         }

@@ -20,6 +20,8 @@ pub struct Way {
     pub published: Arc<Published>,
     pub hold: Arc<Hold>,
     pub hold_timeout: Duration,
+    /// For how long its client waits for an answer.
+    pub patience: Duration,
 }
 
 /// What came back from a server.
@@ -58,7 +60,7 @@ impl Way {
             }
             let (answer, answered) = oneshot::channel();
             tokio::spawn(self.clone().deliver(at, epoch, answer));
-            let answered = timeout(Duration::from_secs(2), answered);
+            let answered = timeout(self.patience, answered);
             let outcome = tokio::select! {
                 biased;
                 () = term.ended.cancelled() => None,
