@@ -128,7 +128,7 @@ pub fn why_out(topology: &Topology, at: usize) -> Option<&'static str> {
     let report = match (&observed.trouble, &observed.report) {
         (Some(trouble), _) => {
             return Some(match trouble.problem {
-                Problem::Gone(_) | Problem::Silent(_) => "unreachable",
+                Problem::Closed(_) | Problem::Gone(_) | Problem::Silent(_) => "unreachable",
                 Problem::Refused(_) => "refuses dauphin's account",
                 Problem::MissingPrivilege { .. } => "dauphin's account lacks a privilege",
             });

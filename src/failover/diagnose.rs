@@ -12,7 +12,8 @@ use crate::topology::{Topology, report::Problem};
 pub struct Patience {
     /// For how long nobody must have heard from a primary that neither answers nor refuses: `[failover] hang_timeout`.
     pub hang: Duration,
-    /// For how long a primary whose process is gone may still be heard by replicas: they notice a clean shutdown late.
+    /// For how long the replicas of a primary that has said goodbye must have received nothing new: they notice a clean
+    /// shutdown late.
     pub leaving: Duration,
     /// For how long a semi-synchronous primary may have no replica that hears it, while it answers dauphin.
     pub isolated: Duration,
@@ -111,7 +112,8 @@ impl Diagnosis {
                  a replica is promoted."
             }
             Self::Leaving => {
-                "The primary's process is gone or going, and replicas have not noticed yet: statements wait until they have."
+                "The primary's process is gone or going, and replicas have not noticed yet: statements wait until they have, or \
+                 have received nothing for [failover] leaving_timeout from one that said goodbye."
             }
             Self::Unseen => {
                 "Only dauphin cannot reach the primary, a replica hears it: it is not deposed; statements wait."
@@ -199,12 +201,15 @@ pub fn diagnose(
     match &trouble.problem {
         Problem::Refused(_) | Problem::MissingPrivilege { .. } => Diagnosis::Refuses,
         _ if trouble.failures < FAILURES => Diagnosis::Suspected,
-        Problem::Gone(_) if replicas.is_empty() => Diagnosis::DeadAlone,
+        Problem::Closed(_) | Problem::Gone(_) if replicas.is_empty() => Diagnosis::DeadAlone,
         // A connection that a replica still has to a process that is gone ends at once, after a crash.
-        Problem::Gone(_) if !heard(patience.hang) => Diagnosis::Dead,
-        Problem::Gone(cause) if is_shutdown(cause) && silent_for >= patience.leaving => Diagnosis::Dead,
-        Problem::Gone(_) if silent_for >= patience.hang => Diagnosis::Unseen,
-        Problem::Gone(_) => Diagnosis::Leaving,
+        Problem::Closed(_) | Problem::Gone(_) if !heard(patience.hang) => Diagnosis::Dead,
+        // After a clean shutdown it lasts some ten seconds more, with heartbeats and all, and brings nothing new.
+        Problem::Closed(_) | Problem::Gone(_) if is_shut_down(topology, primary, patience, now) => {
+            Diagnosis::Dead
+        }
+        Problem::Closed(_) | Problem::Gone(_) if silent_for >= patience.hang => Diagnosis::Unseen,
+        Problem::Closed(_) | Problem::Gone(_) => Diagnosis::Leaving,
         // It was seen to go, and is silent as its whole machine went.
         Problem::Silent(_) if trouble.was_seen_to_go && !replicas.is_empty() && !heard(patience.hang) => {
             Diagnosis::Dead
@@ -216,9 +221,16 @@ pub fn diagnose(
     }
 }
 
-/// Whether the server itself said that it is going: ER_SERVER_SHUTDOWN.
-fn is_shutdown(cause: &str) -> bool {
-    cause.contains("1053")
+/// Whether a primary that ended its connections in good order has sent its replicas nothing new since, for long enough. Only
+/// where it needs their acknowledgements: without them it could go on unseen.
+fn is_shut_down(topology: &Topology, primary: usize, patience: Patience, now: Instant) -> bool {
+    let observed = &topology.servers[primary];
+    let Some(trouble) = observed.trouble.as_ref().filter(|trouble| trouble.has_said_goodbye) else {
+        return false;
+    };
+    let needs_them = observed.report.as_ref().is_some_and(|report| report.semi_sync.source_enabled);
+    let quiet_since = topology.grew_at.map_or(trouble.since, |grew_at| grew_at.max(trouble.since));
+    needs_them && now.saturating_duration_since(quiet_since) >= patience.leaving
 }
 
 fn of_answering(
@@ -327,9 +339,17 @@ mod tests {
     #[test]
     fn a_clean_shutdown_is_taken_at_its_word() {
         let mut topology = healthy("");
-        lose(&mut topology, Instant::now(), &Problem::Gone("1053 (08S01): shutdown in progress".into()), 2);
+        lose(&mut topology, Instant::now(), &Problem::Closed("the server closed the connection".into()), 1);
+        lose(&mut topology, Instant::now(), &Problem::Gone("connection refused".into()), 1);
         check(&topology, Duration::ZERO, &Diagnosis::Leaving);
         check(&topology, Duration::from_secs(2), &Diagnosis::Dead);
+        // Something came after all: it lives, and only dauphin is refused.
+        topology.grew_at = Some(Instant::now() + Duration::from_secs(2));
+        check(&topology, Duration::from_secs(2), &Diagnosis::Leaving);
+        // Nobody would know what it does without replicas.
+        topology.grew_at = None;
+        topology.servers[0].report.as_mut().unwrap().semi_sync.source_enabled = false;
+        check(&topology, Duration::from_secs(2), &Diagnosis::Leaving);
     }
 
     #[test]

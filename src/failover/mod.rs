@@ -129,7 +129,7 @@ pub async fn run(config: &Config, account: &Arc<crate::backend::Account>, parts:
 /// The owner of the topology and of the routing table.
 #[derive(Debug)]
 pub struct Controller<C> {
-    cluster: C,
+    cluster: Arc<C>,
     fleet: Arc<Fleet>,
     published: Arc<Published>,
     control: Arc<Control>,
@@ -181,7 +181,7 @@ impl<C: Cluster> Controller<C> {
         let fitness = vec![Fitness::default(); topology.servers.len()];
         let now = Instant::now();
         Self {
-            cluster,
+            cluster: Arc::new(cluster),
             fleet,
             published,
             control,
@@ -208,14 +208,20 @@ impl<C: Cluster> Controller<C> {
 
     /// Runs for ever. Dropping it in the middle of an operation is as a crash: the next start goes on or backs out.
     pub async fn run(mut self, observations: Arc<Observations>) {
-        let mut warm = tokio::time::interval(Duration::from_secs(1));
-        warm.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut warming = tokio::task::JoinSet::new();
+        let cluster = self.cluster.clone();
+        // Beside all else: a server that hangs must not keep the controller from judging.
+        warming.spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                cluster.keep_warm().await;
+            }
+        });
         loop {
             tokio::select! {
                 biased;
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 () = observations.arrived() => {}
-                _ = warm.tick(), if self.may_act().is_ok() => self.cluster.keep_warm().await,
                 () = tokio::time::sleep(TICK) => {}
             }
             for observation in observations.take() {

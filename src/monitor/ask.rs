@@ -57,8 +57,14 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
     };
     let Known { version, lacks, reads_performance_schema } = known;
     let flavour = version.flavour;
-    let mut questions =
-        vec![dialect::identity(flavour), dialect::SETTINGS, dialect::STATUS, dialect::replication(&version)];
+    let [uptime, semi_sync_status] = dialect::STATUS;
+    let mut questions = vec![
+        dialect::identity(flavour),
+        dialect::SETTINGS,
+        uptime,
+        semi_sync_status,
+        dialect::replication(&version),
+    ];
     if reads_performance_schema {
         questions.extend([dialect::CONTACT, dialect::GROUP]);
     }
@@ -68,14 +74,14 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
     }
     let identity = answers[0].value("identity").unwrap_or_default();
     let text = |name: &str| answers[0].value(name).unwrap_or_default();
-    let settings = Pairs::new(&[&answers[1], &answers[2]]);
+    let settings = Pairs::new(&[&answers[1], &answers[2], &answers[3]]);
     let gtids = |name: &str| {
         Gtids::parse(flavour, &text(name))
             .ok_or_else(|| Problem::Refused(format!("its GTIDs cannot be read: {}", text(name))))
     };
-    let mut replication = replication(&version, &answers[3])?;
+    let mut replication = replication(&version, &answers[4])?;
     if let Some(replication) = &mut replication {
-        match (flavour, answers.get(4)) {
+        match (flavour, answers.get(5)) {
             (Flavour::MySql, Some(contact)) => {
                 let number = |name: &str| contact.value(name)?.parse::<f64>().ok();
                 replication.silent_for = number("silent").map(|us| Duration::from_micros(us.max(0.0) as u64));
@@ -83,7 +89,7 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
             }
             (Flavour::MySql, None) => {}
             (Flavour::MariaDb, _) => {
-                let signs = signs_of_life(&answers[3]);
+                let signs = signs_of_life(&answers[4]);
                 let now = Instant::now();
                 let since = match &memory.signs_of_life {
                     Some((last, since)) if *last == signs => *since,
@@ -95,7 +101,7 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
     }
     let read_only = settings.is_on("read_only");
     Ok(Report {
-        group: answers.get(5).and_then(|answer| group(answer, &identity)),
+        group: answers.get(6).and_then(|answer| group(answer, &identity)),
         read_only,
         super_read_only: if flavour == Flavour::MySql {
             settings.is_on("super_read_only")
@@ -280,6 +286,9 @@ fn group(answer: &Own, identity: &str) -> Option<GroupMember> {
 
 fn problem(error: AskError, flavour: Flavour) -> Problem {
     match error {
+        AskError::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Problem::Closed("the server closed the connection".to_owned())
+        }
         AskError::Lost(error) => Problem::Gone(error.to_string()),
         AskError::Refused(error) => of_server(error, flavour),
     }
@@ -295,9 +304,9 @@ fn of_server(error: ServerError, flavour: Flavour) -> Problem {
         let remedy = format!("run on the primary: GRANT {privilege} ON *.* TO <dauphin's account>");
         return Problem::MissingPrivilege { error: error.to_string(), remedy };
     }
-    // ER_SERVER_SHUTDOWN, ER_SERVER_OFFLINE_MODE
+    // ER_SERVER_SHUTDOWN
     if matches!(error.code, 1053) {
-        return Problem::Gone(error.to_string());
+        return Problem::Closed(error.to_string());
     }
     Problem::Refused(error.to_string())
 }

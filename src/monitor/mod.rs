@@ -170,7 +170,9 @@ impl Watcher {
         *last_problem = problem;
         match report {
             Ok(_) => return self.server.trust(),
-            Err(Problem::Gone(cause) | Problem::Silent(cause)) => self.server.suspect(cause),
+            Err(Problem::Closed(cause) | Problem::Gone(cause) | Problem::Silent(cause)) => {
+                self.server.suspect(cause)
+            }
             Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
         }
         false

@@ -43,6 +43,8 @@ pub struct Trouble {
     pub failures: u32,
     /// Whether it was seen to go: a connection was cut or refused. It may be silent since, if its whole machine went.
     pub was_seen_to_go: bool,
+    /// Whether it ended a connection in good order, which no broken network does.
+    pub has_said_goodbye: bool,
 }
 
 /// All servers, in the config's order.
@@ -55,6 +57,8 @@ pub struct Topology {
     /// All that the primary was ever seen to have, or a replica to have received of it, in this term: also what nobody has
     /// any more. MariaDB's replicas throw away what they have received and not applied when they connect anew.
     pub seen: Gtids,
+    /// When that last grew.
+    pub grew_at: Option<Instant>,
 }
 
 impl Observed {
@@ -110,12 +114,17 @@ impl Topology {
                 self.see(server);
             }
             Err(problem) => {
-                let (since, failures, seen) = match &observed.trouble {
-                    Some(trouble) => (trouble.since, trouble.failures, trouble.was_seen_to_go),
-                    None => (asked_at, 0, false),
+                let (since, failures, seen, said) = match &observed.trouble {
+                    Some(trouble) => {
+                        (trouble.since, trouble.failures, trouble.was_seen_to_go, trouble.has_said_goodbye)
+                    }
+                    None => (asked_at, 0, false, false),
                 };
-                let was_seen_to_go = seen || matches!(problem, Problem::Gone(_));
-                observed.trouble = Some(Trouble { problem, since, failures: failures + 1, was_seen_to_go });
+                let has_said_goodbye = said || matches!(problem, Problem::Closed(_));
+                let was_seen_to_go = seen || has_said_goodbye || matches!(problem, Problem::Gone(_));
+                let failures = failures + 1;
+                observed.trouble =
+                    Some(Trouble { problem, since, failures, was_seen_to_go, has_said_goodbye });
             }
         }
         self.find_errant(server);
@@ -134,6 +143,7 @@ impl Topology {
         };
         if !new.minus(&self.seen).is_empty() {
             self.seen = std::mem::take(&mut self.seen).union(new);
+            self.grew_at = self.servers[server].asked_at;
         }
     }
 
@@ -283,7 +293,7 @@ pub mod tests {
         let mut topology = Topology {
             servers: vec![server(1), server(2), server(3)],
             primary: Some(0),
-            seen: Gtids::default(),
+            ..Topology::default()
         };
         let now = Instant::now();
         topology.note(1, now, Ok(replica_of(2, 1, executed)));

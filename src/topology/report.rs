@@ -112,6 +112,8 @@ pub struct GroupMember {
 /// Why a server said nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
+    /// It has ended the connection in good order: it is going.
+    Closed(String),
     /// Nobody listens there, or the connection was cut: the process is gone, or going.
     Gone(String),
     /// It does not answer in time: it hangs, or the network is cut.
@@ -130,13 +132,13 @@ pub enum Problem {
 impl Problem {
     /// Whether it cannot be reached, in one way or the other.
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Gone(_) | Self::Silent(_))
+        matches!(self, Self::Closed(_) | Self::Gone(_) | Self::Silent(_))
     }
 
     /// What to do about it.
     pub fn remedy(&self) -> &str {
         match self {
-            Self::Gone(_) | Self::Silent(_) => {
+            Self::Closed(_) | Self::Gone(_) | Self::Silent(_) => {
                 "is the server up, and its address in `servers` right? dauphin keeps trying"
             }
             Self::Refused(_) => {
@@ -150,7 +152,9 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone(cause) | Self::Silent(cause) | Self::Refused(cause) => f.write_str(cause),
+            Self::Closed(cause) | Self::Gone(cause) | Self::Silent(cause) | Self::Refused(cause) => {
+                f.write_str(cause)
+            }
             Self::MissingPrivilege { error, .. } => write!(f, "dauphin's account lacks a privilege: {error}"),
         }
     }

@@ -90,7 +90,11 @@ impl FakeCluster {
     async fn ask(&self, at: usize) -> Result<Report, Problem> {
         let gone = || {
             let is_leaving = self.world.lock().nodes[at].state == State::Leaving;
-            Err(Problem::Gone(if is_leaving { "1053: shutdown in progress" } else { "refused" }.to_owned()))
+            Err(if is_leaving {
+                Problem::Closed("the server closed the connection".to_owned())
+            } else {
+                Problem::Gone("refused".to_owned())
+            })
         };
         match self.travel(at).await {
             Travel::Arrived => {}
