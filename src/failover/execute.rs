@@ -103,6 +103,17 @@ impl<C: Cluster> Controller<C> {
         if wish.to == Some(old) {
             return Err(format!("{} is the primary already", self.name(old)));
         }
+        let unfinished = self.journal.record().operation.as_ref().and_then(|operation| operation.new.clone());
+        if let Some(new) = unfinished {
+            if !wish.force {
+                return Err(format!(
+                    "{new} is being made the primary and does not answer; bring it back, or FAILOVER FORCE to do without it"
+                ));
+            }
+            if let Some(new) = self.fleet.servers.iter().position(|server| server.name == new) {
+                self.quarantine(new, "it did not answer while it was made the primary".to_owned());
+            }
+        }
         let began = Instant::now();
         let old_name = self.name(old);
         self.note_failover(&format!("{old_name} is to be replaced: {cause}"), &old_name);
@@ -431,7 +442,9 @@ impl<C: Cluster> Controller<C> {
         let started = self.all(&now, |_| Act::StartReceiving).await;
         let failed = started.into_iter().filter(|(_, done)| done.is_err()).map(|(at, _)| at);
         let frozen: Vec<String> = failed.chain(later).map(|at| self.name(at)).collect();
+        let mut is_open = reopen;
         if reopen && let Err(error) = self.open_again(old).await {
+            is_open = false;
             let name = self.name(old);
             let message = format!(
                 "{name} could not be made writable again: {error}; run SET GLOBAL read_only = OFF there"
@@ -439,10 +452,10 @@ impl<C: Cluster> Controller<C> {
             self.control.events.record("reopen_failed", Some(&name), message);
         }
         self.look_at(&[old]).await;
-        let half_fenced = (!reopen && !stopped.is_empty()).then(|| self.name(old));
+        let half_fenced = (!is_open && (reopen || !stopped.is_empty())).then(|| self.name(old));
         let written = self.journal.change(|record| {
             record.operation = None;
-            record.half_fenced = half_fenced.or(record.half_fenced.take()).filter(|_| !reopen);
+            record.half_fenced = half_fenced.or(record.half_fenced.take()).filter(|_| !is_open);
             record.frozen.retain(|name| !frozen.contains(name));
             record.frozen.extend(frozen);
         });
@@ -564,7 +577,9 @@ impl<C: Cluster> Controller<C> {
         }
         plan.target = report.executed.clone();
         if report.semi_sync.source_enabled {
-            plan.semi_sync = Some(settings_of(&report.semi_sync));
+            // The old one will acknowledge, too.
+            let enough = plan.followers.len() + 1 >= report.semi_sync.wait_for.max(1) as usize;
+            plan.semi_sync = enough.then(|| settings_of(&report.semi_sync));
         }
         self.must(plan.candidate, Act::Apply { gtids: plan.target.clone(), at_most: CLOSE }).await?;
         crash_point("switch_apply");

@@ -152,8 +152,13 @@ impl<C: Cluster> Controller<C> {
         if !server.is_reached() || !source.is_reached() || server.is_writable() {
             return;
         }
-        let executed = source.report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
-        if let Some(why) = cannot_follow(server, source, &executed) {
+        let mut has = source.report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
+        if let Some(report) = &source.report {
+            // Its own transactions come to replicas of its replicas before it has executed them itself.
+            let others = server.has().without_source(&report.identity);
+            has = has.union(&server.has().minus(&others));
+        }
+        if let Some(why) = cannot_follow(server, source, &has) {
             let why = format!("{why}; {}", self.how_to_rebuild(at, primary));
             return self.quarantine(at, why);
         }
@@ -236,6 +241,7 @@ impl<C: Cluster> Controller<C> {
             return;
         }
         if self.act(primary, Act::SemiSync(Some(settings))).await.is_ok() {
+            self.look_at(&[primary]).await;
             if let Err(error) = self.journal.change(|record| record.semi_sync = None) {
                 self.lose_authority(&error);
             }

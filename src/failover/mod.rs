@@ -491,8 +491,12 @@ impl<C: Cluster> Controller<C> {
         let free: Vec<usize> = (0..servers.len())
             .filter(|&at| servers[at].is_writable() && servers[at].quarantine.is_none())
             .filter(|&at| self.topology.source_of(at).is_none() && leads_a_group(at))
-            // One that has been told whom to follow and has not met him yet is a replica all the same.
-            .filter(|&at| !servers[at].replication().is_some_and(|replication| replication.source.is_empty()))
+            // One that has not met its source yet, or whose source may be a server never heard of, is a replica all the same.
+            .filter(|&at| {
+                let of_unknown =
+                    |source: &str| source.is_empty() || servers.iter().any(|other| other.report.is_none());
+                !servers[at].replication().is_some_and(|replication| of_unknown(&replication.source))
+            })
             .collect();
         match free[..] {
             [only] => Some(only),

@@ -19,10 +19,13 @@ use std::{
 };
 
 use checks::Counts;
-use story::{Outcome, play};
+use story::{Outcome, PERILOUS, play};
 
 /// How many seeds are played unless told otherwise.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 1_000;
+
+/// Seeds beyond those that have found something.
+const FOUND: [u64; 6] = [2_874, 2_887, 3_146, 3_270, 3_930, 4_947];
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -45,6 +48,14 @@ fn a_seed_plays_the_same_every_time() {
 }
 
 #[test]
+fn what_was_found_once_stays_mended() {
+    for seed in FOUND {
+        let outcome = play(seed);
+        assert!(outcome.broken.is_empty(), "seed {seed}: {}", outcome.broken[0]);
+    }
+}
+
+#[test]
 fn whatever_goes_wrong_there_is_one_primary_and_nothing_acknowledged_is_lost() {
     if let Some(seed) = from_environment("SEED") {
         let outcome = play(seed);
@@ -52,8 +63,16 @@ fn whatever_goes_wrong_there_is_one_primary_and_nothing_acknowledged_is_lost() {
         assert!(outcome.broken.is_empty(), "seed {seed}: {}", outcome.broken[0]);
         return;
     }
+    let many = from_environment("SEEDS").unwrap_or(SEEDS);
     let from = from_environment("FROM").unwrap_or(1);
-    let to = from + from_environment("SEEDS").unwrap_or(SEEDS);
+    play_all(from, many);
+    if std::env::var_os("FROM").is_none() {
+        play_all(PERILOUS, many / 4);
+    }
+}
+
+fn play_all(from: u64, many: u64) {
+    let to = from + many;
     let began = Instant::now();
     let next = AtomicU64::new(from);
     let sums = Mutex::new((Counts::default(), BTreeMap::<String, Vec<u64>>::new(), BTreeMap::new()));
@@ -66,7 +85,7 @@ fn whatever_goes_wrong_there_is_one_primary_and_nothing_acknowledged_is_lost() {
                         return;
                     }
                     let outcome = play(seed);
-                    let mut sums = sums.lock().unwrap();
+                    let mut sums = sums.lock().expect("no panic");
                     sums.0.add(&outcome.counts);
                     if let Some(state) = outcome.left_to_people {
                         sums.1.entry(state).or_default().push(seed);
@@ -78,7 +97,7 @@ fn whatever_goes_wrong_there_is_one_primary_and_nothing_acknowledged_is_lost() {
             });
         }
     });
-    let (counts, left, broken) = sums.into_inner().unwrap();
+    let (counts, left, broken) = sums.into_inner().expect("no panic");
     println!("{counts:?} in {:.1} s", began.elapsed().as_secs_f64());
     for (state, seeds) in &left {
         println!("left to people: {state}: {seeds:?}");
@@ -86,7 +105,7 @@ fn whatever_goes_wrong_there_is_one_primary_and_nothing_acknowledged_is_lost() {
     for (seed, what) in &broken {
         println!("SEED={seed}: {what}");
     }
-    if counts.seeds >= 500 {
+    if counts.seeds >= 500 && from < PERILOUS {
         // Nothing is proven by a simulation in which nothing happens.
         let per_seed = [
             (counts.acknowledged, 100),

@@ -161,7 +161,65 @@ pub struct Outcome {
     pub left_to_people: Option<String>,
 }
 
+/// Seeds from here on make things go wrong together that are dangerous together, and seldom meet by chance.
+pub const PERILOUS: u64 = 1_000_000;
+
 fn plan(seed: u64) -> (Plan, Random) {
+    let (mut plan, mut random) = plan_by_chance(seed);
+    if seed >= PERILOUS {
+        plan.class = Class::Wild;
+        (plan.setup.refused, plan.setup.lost) = (0, 0);
+        plan.setup.servers = 3;
+        plan.setup.semi_sync =
+            (!random.chance(10)).then_some(SourceSettings { wait_for: 1, timeout: FOR_EVER });
+        plan.writers = 2 + random.below(3);
+        plan.pause = 40;
+        plan.faults = perilous(&mut random);
+    }
+    (plan, random)
+}
+
+/// Each is a way to lose what was acknowledged, or to have two primaries.
+fn perilous(random: &mut Random) -> Vec<(Duration, Fault)> {
+    let lasts = random.ms(2000, 8000);
+    let at = random.ms(2000, 3000);
+    let soon = at + random.ms(0, 300);
+    let dies = random.of(&[
+        Fault::Crash { whom: Whom::Primary, refuses: true, back_after: lasts },
+        Fault::Crash { whom: Whom::Primary, refuses: false, back_after: lasts },
+        Fault::CutOff { whom: Whom::Primary, lasts },
+        Fault::Hang { whom: Whom::Primary, lasts },
+    ]);
+    let (one, other) = random.of(&[(1, 2), (2, 1)]);
+    let slow = Duration::from_secs(6);
+    match random.below(4) {
+        // The one that acknowledged goes together with the primary; the other lacks what it had.
+        0 => vec![
+            (Duration::from_millis(1500), Fault::ReceivesSlowly { whom: Whom::Server(one), lasts: slow }),
+            (at, Fault::Crash { whom: Whom::Server(other), refuses: true, back_after: lasts }),
+            (soon, dies),
+        ],
+        1 => vec![
+            (Duration::from_millis(1500), Fault::CutPair { one: 0, other: one, lasts: slow }),
+            (at, dies),
+            (soon, Fault::CutFromDauphin { whom: Whom::Server(other), lasts }),
+        ],
+        // All have received it and nobody has applied it.
+        2 => vec![
+            (Duration::from_millis(1500), Fault::AppliesSlowly { whom: Whom::Server(one), lasts: slow }),
+            (Duration::from_millis(1500), Fault::AppliesSlowly { whom: Whom::Server(other), lasts: slow }),
+            (at, dies),
+        ],
+        // It is replaced and goes on, or dauphin crashes in the middle of that.
+        _ => vec![
+            (at, dies),
+            (at, Fault::DauphinCrashesAtAct { acts: 1 + random.next() % 30 }),
+            (soon + Duration::from_secs(2), Fault::FailOver { to: None, force: false }),
+        ],
+    }
+}
+
+fn plan_by_chance(seed: u64) -> (Plan, Random) {
     let mut random = Random::new(seed);
     let class = match random.below(100) {
         0..10 => Class::Calm,
