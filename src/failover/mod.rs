@@ -40,6 +40,8 @@ use plan::Wish;
 
 /// How often the state is judged even when nothing has arrived: time passes too.
 const TICK: Duration = Duration::from_millis(50);
+/// How long is waited at most before a failover that was refused is tried again.
+const MOST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a controller is made of.
 #[derive(Debug)]
@@ -150,6 +152,8 @@ pub struct Controller<C> {
     quiet_until: Option<Instant>,
     /// A failover that could not be done is not tried again before this.
     retry_at: Instant,
+    /// How often one was refused in succession.
+    refusals: u32,
     /// Why dauphin may not act alone, as long as it runs.
     no_authority: Option<String>,
     /// Whether dauphin may act alone, as was last told.
@@ -200,6 +204,7 @@ impl<C: Cluster> Controller<C> {
             isolated_since: None,
             quiet_until: None,
             retry_at: now,
+            refusals: 0,
             no_authority,
             told_automatic: None,
             mending: mend::Mending::default(),
@@ -325,6 +330,7 @@ impl<C: Cluster> Controller<C> {
             let primary = self.topology.primary.map(|at| self.fleet.servers[at].name.as_str());
             let sentence = self.sentence(&diagnosis);
             self.control.events.record(diagnosis.label(), primary, sentence);
+            self.refusals = 0;
         }
         self.diagnosis = diagnosis;
         let automatic = self.may_act();
@@ -373,9 +379,9 @@ impl<C: Cluster> Controller<C> {
                 return Err("the servers are a replication group, which elects its primary itself".to_owned());
             }
             if !report.lacks.is_empty() {
+                let lacks = report.lacks.join(", ");
                 return Err(format!(
-                    "dauphin's account lacks {}; `dauphin grants` prints the statements",
-                    report.lacks.join(", ")
+                    "dauphin's account lacks {lacks}: run on the primary GRANT {lacks} ON *.* TO <dauphin's account>"
                 ));
             }
         }
@@ -387,8 +393,8 @@ impl<C: Cluster> Controller<C> {
         if self.may_act().is_err() || self.paused || now < self.retry_at {
             return;
         }
-        if self.quiet_until.is_some_and(|until| now < until) {
-            self.retry_at = now + Duration::from_secs(1);
+        if let Some(until) = self.quiet_until.filter(|until| now < *until) {
+            self.retry_at = until;
             self.control.events.record(
                 "failover_refused",
                 None,
@@ -397,8 +403,14 @@ impl<C: Cluster> Controller<C> {
             return;
         }
         if let Err(error) = self.fail_over(Wish::default(), self.diagnosis.label()).await {
-            self.control.events.record("failover_failed", None, error);
-            self.retry_at = Instant::now() + Duration::from_secs(1);
+            self.refusals += 1;
+            self.retry_at = Instant::now() + Duration::from_secs(self.refusals.into()).min(MOST_PATIENCE);
+            // What is refused again and again for the same reason is told once.
+            let events = self.control.events.all();
+            let told = events.iter().rev().find(|event| event.kind == "failover_failed");
+            if self.refusals == 1 || told.is_none_or(|told| told.message != error) {
+                self.control.events.record("failover_failed", None, error);
+            }
         }
     }
 
