@@ -195,6 +195,9 @@ impl Session {
                 let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS))
                     && outcome.error.is_none();
                 let was_bound = sent.bound && !is_own;
+                if outcome.error.is_none() {
+                    self.check_lock_names(&executed.statement, Some(&executed.source.state));
+                }
                 if cursor {
                     self.keep_cursor(lease, id, executed, &outcome, was_bound).await;
                 } else {
