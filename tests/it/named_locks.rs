@@ -1,5 +1,6 @@
 //! A lock of GET_LOCK is on one connection: the session stays there until it is released, and no longer.
 
+use dauphin_proto::{command::code, reply::status};
 use mysql_async::{Conn, Row, prelude::Queryable as _};
 
 use crate::support::{Stage, check, check_with, server_error};
@@ -196,5 +197,27 @@ fn a_name_in_wide_characters_is_not_relied_on() {
         assert!(is_pinned(&mut client).await);
         client.query_drop("SELECT RELEASE_ALL_LOCKS()").await.unwrap();
         assert!(!is_pinned(&mut client).await);
+    });
+}
+
+#[test]
+fn a_lock_that_came_through_a_cursor_keeps_the_session() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let name = format!("{}.cursor", stage.schema);
+        let mut client = stage.raw().await;
+        let statement = client.prepare(&format!("SELECT GET_LOCK('{name}', 0)")).await.unwrap();
+        let opened = client.execute(statement, 1).await.unwrap();
+        assert_ne!(opened.status & status::CURSOR_EXISTS, 0, "a cursor is open");
+        assert_eq!(client.fetch(statement, 1).await.unwrap().rows.len(), 1);
+        client.command(code::STMT_CLOSE, &statement.to_le_bytes()).await.unwrap();
+        for (release, reason) in [("none", "named_lock"), (&name, "data_change")] {
+            client.query(&format!("SELECT RELEASE_LOCK('{release}')")).await.unwrap();
+            client.query("DELETE FROM t WHERE FALSE").await.unwrap();
+            let route = client.query("SHOW LAST ROUTE").await.unwrap();
+            let route = String::from_utf8_lossy(&route.rows[0]).into_owned();
+            assert!(route.contains(reason), "{route:?} after the release of {release}");
+        }
+        assert!(is_free(stage, &name).await);
     });
 }
