@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::named_locks::NamedLocks;
 use crate::{
     backend::Lease,
     sql::{Change, Effect, Needs, Statement, XaStep},
@@ -106,7 +107,7 @@ pub struct Pins {
     text_prepared: HashSet<Box<str>>,
     user_variables: HashSet<Box<str>>,
     variables: HashSet<Box<str>>,
-    named_locks: bool,
+    pub(super) named_locks: NamedLocks,
     table_locks: bool,
     instance_lock: bool,
     xa: bool,
@@ -142,7 +143,7 @@ impl Pins {
     fn binds_some(&self) -> Option<PinReason> {
         let reasons = [
             (!self.temporary_tables.is_empty(), PinReason::TemporaryTable),
-            (self.named_locks, PinReason::NamedLock),
+            (!self.named_locks.is_empty(), PinReason::NamedLock),
             (!self.handlers.is_empty(), PinReason::Handler),
             (!self.text_prepared.is_empty(), PinReason::TextPrepared),
             (!self.user_variables.is_empty(), PinReason::UserVariable),
@@ -177,7 +178,20 @@ impl Pins {
         for change in changes {
             self.learn_one(change);
         }
+        if changes.iter().any(|change| matches!(change, Change::StoredCode | Change::Unknown)) {
+            self.named_locks.hidden();
+        }
         self.unknown |= unexplained;
+    }
+
+    /// A statement with these changes has failed, but not before it began: a lock that it took by then is held.
+    pub fn learn_failed(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Change::NamedLock(name) = change {
+                self.named_locks.taken(name.as_deref());
+                self.named_locks.doubt();
+            }
+        }
     }
 
     fn learn_one(&mut self, change: &Change) {
@@ -205,8 +219,9 @@ impl Pins {
             Change::UnlockTables => self.table_locks = false,
             Change::LockInstance => self.instance_lock = true,
             Change::UnlockInstance => self.instance_lock = false,
-            Change::NamedLock => self.named_locks = true,
-            Change::ReleaseAllNamedLocks => self.named_locks = false,
+            Change::NamedLock(name) => self.named_locks.taken(name.as_deref()),
+            Change::ReleaseNamedLock => self.named_locks.doubt(),
+            Change::ReleaseAllNamedLocks => self.named_locks.released_all(),
             Change::HandlerOpen(name) => {
                 self.handlers.insert(name.clone());
             }
@@ -227,8 +242,6 @@ impl Pins {
             | Change::Names
             | Change::GlobalState
             | Change::LastInsertId => {}
-            // Only the owner of several locks knows which of them is gone.
-            Change::ReleaseNamedLock => {}
             // What these have changed is the server's to say.
             Change::StoredCode | Change::Unknown => {}
         }
@@ -242,6 +255,11 @@ impl Pins {
     /// The transaction that SET TRANSACTION was for has ended.
     pub fn transaction_ended(&mut self) {
         self.next_transaction = false;
+    }
+
+    /// Whether an XA transaction is open.
+    pub fn in_xa(&self) -> bool {
+        self.xa
     }
 
     /// Whether SET TRANSACTION waits for its transaction.
@@ -290,6 +308,24 @@ mod tests {
         check(&pins, "SELECT 1", Some(PinReason::Locks));
         pins.learn(&[Change::UnlockTables], false);
         check(&pins, "SELECT 1", None);
+    }
+
+    #[test]
+    fn a_named_lock_binds_all_but_reads() {
+        let mut pins = pins(&[Change::NamedLock(Some("a".into()))]);
+        check(&pins, "SELECT 1", None);
+        check(&pins, "INSERT INTO t VALUES (1)", Some(PinReason::NamedLock));
+        pins.learn(&[Change::ReleaseNamedLock], false);
+        check(&pins, "INSERT INTO t VALUES (1)", Some(PinReason::NamedLock));
+        pins.learn(&[Change::ReleaseAllNamedLocks], false);
+        assert!(pins.is_empty());
+    }
+
+    #[test]
+    fn a_statement_that_fails_may_have_taken_a_lock() {
+        let mut pins = Pins::default();
+        pins.learn_failed(&[Change::LockTables, Change::NamedLock(None)]);
+        assert_eq!(pins.any(), Some(PinReason::NamedLock));
     }
 
     #[test]

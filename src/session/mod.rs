@@ -13,6 +13,7 @@ mod kill;
 mod learn;
 mod lingering;
 pub(crate) mod login;
+mod named_locks;
 mod own;
 mod prepared;
 pub mod registry;

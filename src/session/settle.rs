@@ -18,6 +18,9 @@ use crate::{
     topology::Flavour,
 };
 
+/// ER_PARSE_ERROR, ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT: found before a statement begins.
+const NOTHING_RAN: [u16; 2] = [1064, 1582];
+
 impl Session {
     /// Takes in what a statement has done on `lease`, and keeps, binds or gives back the connection.
     pub(super) async fn settle(
@@ -48,6 +51,13 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
+        let began = |code| statement.statements > 1 || !NOTHING_RAN.contains(&code);
+        if outcome.error.is_some_and(began) {
+            self.pins.learn_failed(&statement.changes);
+        }
+        if !self.pins.named_locks.is_empty() {
+            self.check_lock_names(statement, None);
+        }
         if outcome.reported.named {
             self.registered.entry.set_schema(self.state.schema.as_deref());
         }
@@ -55,6 +65,12 @@ impl Session {
         lease.connection().tracking_lost |= outcome.reported.tracking_lost;
         if outcome.inserted != 0 || statement.changes.contains(&Change::LastInsertId) {
             self.insert_id = InsertId::on(&lease, outcome.inserted);
+        }
+        if self.binding.lease().is_none() {
+            let Some(asked) = self.ask_locks(lease, statement, outcome).await else {
+                return self.lose_binding(true);
+            };
+            lease = asked;
         }
         self.place(lease, statement, outcome, was_bound).await;
     }

@@ -25,7 +25,7 @@ use crate::{
     backend::{BackendLost, Lease, State, prepared::Source},
     error::ClientError,
     routing::decide::Reason,
-    sql::{Effect, Needs, Statement},
+    sql::{Change, Effect, Needs, Statement},
     topology::Flavour,
 };
 
@@ -195,6 +195,9 @@ impl Session {
                 let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS))
                     && outcome.error.is_none();
                 let was_bound = sent.bound && !is_own;
+                if outcome.error.is_none() {
+                    self.check_lock_names(&executed.statement, Some(&executed.source.state));
+                }
                 if cursor {
                     self.keep_cursor(lease, id, executed, &outcome, was_bound).await;
                 } else {
@@ -215,7 +218,11 @@ impl Session {
         was_bound: bool,
     ) {
         let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
-        let place = if was_bound || in_transaction {
+        // A connection that is kept for the cursor alone goes back with it, and the lock would go along.
+        let takes_lock =
+            executed.statement.changes.iter().any(|change| matches!(change, Change::NamedLock(_)));
+        let becomes_bound = takes_lock && self.binding.lease().is_none();
+        let place = if was_bound || in_transaction || becomes_bound {
             self.settle(lease, &executed.statement, outcome, was_bound).await;
             if self.binding.lease().is_some() { Place::Bound } else { Place::Nowhere }
         } else {

@@ -44,8 +44,8 @@ pub enum Change {
     LockInstance,
     /// `UNLOCK INSTANCE`, `BACKUP STAGE END`.
     UnlockInstance,
-    /// `GET_LOCK()`.
-    NamedLock,
+    /// `GET_LOCK()`; the name if it is a plain literal, which means the same in every `sql_mode` and character set of a client.
+    NamedLock(Option<Box<str>>),
     /// `RELEASE_LOCK()`: one lock fewer, perhaps.
     ReleaseNamedLock,
     /// `RELEASE_ALL_LOCKS()`.

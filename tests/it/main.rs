@@ -19,6 +19,7 @@ mod kill;
 mod lag;
 mod login;
 mod lost_servers;
+mod named_locks;
 mod own_statements;
 mod own_writes;
 mod pool;

@@ -3,6 +3,7 @@
 use super::frame::{Frame, From, With};
 use super::scan::{Scan, variable_name};
 use crate::sql::change::Change;
+use crate::sql::cursor::unquoted;
 use crate::sql::lexer::Kind;
 use crate::sql::needs::Needs;
 use crate::sql::reason::Reason;
@@ -138,7 +139,7 @@ impl Scan<'_, '_> {
 
     fn impure(&mut self, impure: Impure) {
         match impure {
-            Impure::NamedLock => self.lock_function(Some(Change::NamedLock)),
+            Impure::NamedLock => self.get_lock(),
             Impure::ReleaseNamedLock => self.lock_function(Some(Change::ReleaseNamedLock)),
             Impure::ReleaseAllNamedLocks => self.lock_function(Some(Change::ReleaseAllNamedLocks)),
             Impure::NamedLockState => self.lock_function(None),
@@ -157,6 +158,19 @@ impl Scan<'_, '_> {
         self.facts.changes.extend(change);
     }
 
+    fn get_lock(&mut self) {
+        self.cursor.advance();
+        self.open();
+        let is_literal = self.cursor.next.kind == Kind::String;
+        if is_literal {
+            self.cursor.advance();
+        }
+        // Strings side by side are one.
+        let is_whole = is_literal && self.cursor.next.is_punctuation(b',');
+        let name = is_whole.then(|| lock_name(self.cursor.here())).flatten();
+        self.lock_function(Some(Change::NamedLock(name)));
+    }
+
     fn last_insert_id(&mut self) {
         self.cursor.advance();
         self.open();
@@ -167,6 +181,19 @@ impl Scan<'_, '_> {
             self.facts.note(Change::LastInsertId);
         }
     }
+}
+
+/// The name of a lock; none if it has characters that are not the same in all character sets (swe7 has letters for some of
+/// ASCII), or more than servers take.
+fn lock_name(literal: &[u8]) -> Option<Box<str>> {
+    if !matches!(literal, [b'\'' | b'"', ..]) {
+        return None;
+    }
+    let is_alike = |byte: u8| {
+        matches!(byte, b' '..=b'_') && !matches!(byte, b'@' | b'['..=b'^') || byte.is_ascii_lowercase()
+    };
+    let name = unquoted(literal);
+    ((1..=64).contains(&name.len()) && name.bytes().all(is_alike)).then(|| name.into())
 }
 
 /// Whether a clause begins that comes after the tables; as an alias such a word has a comma behind it.

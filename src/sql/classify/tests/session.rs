@@ -3,6 +3,10 @@
 use super::*;
 use std::time::Duration;
 
+fn lock(name: Option<&str>) -> Change {
+    Change::NamedLock(name.map(Box::from))
+}
+
 fn check(text: &str, effect: &Effect, reason: Reason, changes: &[Change]) {
     let statement = mysql(text);
     let said = (&statement.effect, statement.reason, &statement.changes[..]);
@@ -89,7 +93,7 @@ fn a_set_of_session_state_is_told_from_one_that_is_more() {
         ("set @a = (select max(id) from t)", Reason::SetFromQuery, vec![variable("a", None)]),
         ("set sql_mode = (select a from t)", Reason::SetFromQuery, vec![Change::SystemVariables]),
         ("set @a = f(1)", Reason::StoredFunction, vec![Change::StoredCode, variable("a", None)]),
-        ("set @a = get_lock('x', 1)", Reason::LockFunction, vec![Change::NamedLock, variable("a", None)]),
+        ("set @a = get_lock('x', 1)", Reason::LockFunction, vec![lock(Some("x")), variable("a", None)]),
         (
             "set @a = last_insert_id(5)",
             Reason::SetsLastInsertId,
@@ -172,8 +176,21 @@ fn what_stays_with_a_connection_is_told() {
         ("flush tables a, b with read lock", vec![Change::LockTables]),
         ("flush table a for export", vec![Change::LockTables]),
         ("flush tables", vec![]),
-        ("select get_lock('a', 1)", vec![Change::NamedLock]),
-        ("insert into t values (get_lock('a', 1))", vec![Change::NamedLock]),
+        ("select get_lock('a', 1)", vec![lock(Some("a"))]),
+        ("select get_lock('It''s Flyway:1/2-3_$', 1)", vec![lock(Some("It's Flyway:1/2-3_$"))]),
+        ("select get_lock(\"a's\", 1), GET_LOCK ('b', 1)", vec![lock(Some("a's")), lock(Some("b"))]),
+        ("select get_lock(/* why */ 'a' , 1)", vec![lock(Some("a"))]),
+        ("insert into t values (get_lock('a', 1))", vec![lock(Some("a"))]),
+        ("select get_lock(concat('a', 'b'), get_lock('c', 0))", vec![lock(None), lock(Some("c"))]),
+        ("select get_lock('a\\nb', 1)", vec![lock(None)]),
+        ("select get_lock('a' 'b', 1)", vec![lock(None)]),
+        ("select get_lock('a' collate utf8mb4_bin, 1)", vec![lock(None)]),
+        ("select get_lock(_utf16'a', 1), get_lock(n'a', 1), get_lock(x'61', 1)", vec![lock(None); 3]),
+        ("select get_lock('é', 1), get_lock('a@b', 1), get_lock('{a}', 1)", vec![lock(None); 3]),
+        ("select get_lock('', 1), get_lock(1, 1), get_lock(@a, 1), get_lock(?, ?)", vec![lock(None); 4]),
+        ("select get_lock(name, 1) from t", vec![lock(None)]),
+        ("select get_lock('a'", vec![lock(None)]),
+        ("select get_lock()", vec![lock(None)]),
         ("do release_lock('a')", vec![Change::ReleaseNamedLock]),
         ("select release_all_locks()", vec![Change::ReleaseAllNamedLocks]),
         ("handler t open", vec![Change::HandlerOpen("t".into())]),
