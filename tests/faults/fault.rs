@@ -268,10 +268,23 @@ async fn in_secret(replica: &Node, statements: &str) -> Result<()> {
     replica.sql(&format!("SET SESSION sql_log_bin = 0; {open} {statements} {close}")).await
 }
 
-/// The primary will write a row of this id soon.
+/// The primary will write a row of this id soon. Read first and without locks: INSERT … SELECT would lock the end of the
+/// table, and the appliers wait for each other's commits there.
 async fn break_applier(replica: &Node) -> Result<()> {
-    let row = "INSERT INTO app_faults.w (id, worker, seq, server) SELECT MAX(id) + 100, 999, 0, 0 FROM app_faults.w";
-    in_secret(replica, row).await
+    let mut tries = 0;
+    loop {
+        let last = "SELECT COALESCE(MAX(id), 0) FROM app_faults.w";
+        let last: u64 = replica.root().await?.query_first(last).await?.unwrap_or(0);
+        let row = format!(
+            "SET SESSION innodb_lock_wait_timeout = 2; SET SESSION lock_wait_timeout = 2; \
+             INSERT INTO app_faults.w (id, worker, seq, server) VALUES ({}, 999, 0, 0)",
+            last + 100
+        );
+        match in_secret(replica, &row).await {
+            Err(_) if tries < 5 => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 async fn mend_applier(replica: &Node) -> Result<()> {
