@@ -39,7 +39,7 @@ pub async fn log_in(
         Ok(nonce) => nonce,
         Err(error) => return Err((client, error.into())),
     };
-    let (mut client, login, sequence) = read_login(client, admin.context.acceptor.as_ref()).await?;
+    let (mut client, login, sequence) = read_login(client, admin.context.acceptor.as_ref(), &[]).await?;
     client.capabilities = login.capabilities & profile::offered_to_clients();
     let is_far = client.stream.peer().is_some_and(|peer| !peer.ip().to_canonical().is_loopback());
     if admin.requires_tls(is_open) && is_far && !client.stream.is_private() {

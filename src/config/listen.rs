@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::address::ListenAddress;
-use super::kind::{ListenAddresses, count, duration};
+use super::kind::{ListenAddresses, Networks, count, duration};
 use super::options::{KnownOption, Settable, options};
 use super::section::Section;
 
@@ -18,6 +20,8 @@ pub struct Listen {
     pub login_timeout: Duration,
     /// How many connections may wait for dauphin to accept them (listen(2)).
     pub backlog: u32,
+    /// Whose PROXY headers are believed.
+    pub proxy_protocol_networks: Vec<IpNet>,
     /// How long open transactions may go on when dauphin stops.
     pub drain_timeout: Duration,
 }
@@ -33,6 +37,8 @@ options! {
         login_timeout: Duration = duration("100ms", "10m").or("10s");
         /// How many connections the system keeps waiting for dauphin to accept them.
         backlog: u32 = count(1, 65_535).or(1_024);
+        /// Load balancers that may say where a client comes from, by the PROXY protocol (version 1 or 2); others need not.
+        proxy_protocol_networks: Vec<IpNet> = Networks.or(toml::Value::Array(Vec::new()));
         /// How long running statements and open transactions may go on when dauphin stops.
         drain_timeout: Duration = duration("0s", "1h").or("10s");
     }
@@ -40,9 +46,22 @@ options! {
 
 impl Listen {
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
-        let ListenOptions { address, max_connections, login_timeout, backlog, drain_timeout } =
-            ListenOptions::read(section)?;
-        Some(Self { addresses: address, max_connections, login_timeout, backlog, drain_timeout })
+        let ListenOptions {
+            address,
+            max_connections,
+            login_timeout,
+            backlog,
+            proxy_protocol_networks,
+            drain_timeout,
+        } = ListenOptions::read(section)?;
+        Some(Self {
+            addresses: address,
+            max_connections,
+            login_timeout,
+            backlog,
+            proxy_protocol_networks,
+            drain_timeout,
+        })
     }
 
     pub(super) fn options() -> Vec<KnownOption> {

@@ -2,6 +2,7 @@
 
 pub mod buffer;
 pub mod compress;
+pub mod proxy_protocol;
 pub mod stream;
 pub mod tls;
 

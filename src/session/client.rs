@@ -10,11 +10,12 @@ use dauphin_proto::{
     reply::{self, Dialect, status},
 };
 
+use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 
 use crate::{
     error::Answer,
-    net::{Buffer, Stream, compress::Compressed},
+    net::{Buffer, Stream, compress::Compressed, proxy_protocol},
 };
 
 /// A logged-in client, or one that is about to be.
@@ -256,13 +257,25 @@ impl Client {
         Self::new(Stream::Pipe(tokio::io::duplex(1).0), max_command)
     }
 
-    /// The first packet of all, and not a byte more: after a request for TLS the next bytes are TLS's.
+    /// The first packet of all, and not a byte more: after a request for TLS the next bytes are TLS's. A load balancer of
+    /// these networks may say in front of it where the client comes from.
     ///
     /// # Errors
     /// The connection broke or ended, or the packet is larger than `limit` bytes.
-    pub async fn first_packet(&mut self, limit: usize) -> io::Result<(Vec<u8>, u8)> {
+    pub async fn first_packet(&mut self, limit: usize, balancers: &[IpNet]) -> io::Result<(Vec<u8>, u8)> {
         let mut head = [0; HEADER];
         self.stream.read_exact(&mut head).await?;
+        if proxy_protocol::begins_header(head) {
+            if !proxy_protocol::is_trusted(balancers, self.stream.peer()) {
+                let what =
+                    "a PROXY header from an address that [listen] proxy_protocol_networks does not list";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            if let Some(address) = proxy_protocol::read_header(&mut self.stream, head).await? {
+                self.host = address.to_canonical().to_string();
+            }
+            self.stream.read_exact(&mut head).await?;
+        }
         let header = Header::peek(&head).expect("a header is four bytes");
         if header.length > limit {
             return Err(io::Error::new(

@@ -11,6 +11,7 @@ use dauphin_proto::{
     packet::HEADER,
     reply::status,
 };
+use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::{accounts::Fitting, client::Client, context::Context};
@@ -68,7 +69,8 @@ pub async fn log_in(
         Ok(nonce) => nonce,
         Err(error) => return Err((client, error.into())),
     };
-    let (mut client, login, sequence) = read_login(client, context.acceptor.as_ref()).await?;
+    let (mut client, login, sequence) =
+        read_login(client, context.acceptor.as_ref(), &context.config.listen.proxy_protocol_networks).await?;
     match answer_login(&mut client, context, login, nonce, sequence).await {
         Ok(logged_in) => Ok((client, logged_in)),
         Err(error) => Err((client, error)),
@@ -98,27 +100,29 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
 /// utf8mb4_general_ci: the greeting's collation informs only; the client's own counts.
 const DEFAULT_COLLATION: u8 = 45;
 
-/// Reads what a client answers to its greeting, under TLS if it wants that and there is an acceptor.
+/// Reads what a client answers to its greeting, under TLS if it wants that and there is an acceptor. Load balancers of
+/// these networks are believed where the client comes from.
 ///
 /// # Errors
 /// See [`LoginError`].
 pub(crate) async fn read_login(
     mut client: Client,
     acceptor: Option<&Acceptor>,
+    balancers: &[IpNet],
 ) -> Result<(Client, Login, u8), (Client, LoginError)> {
-    let (mut payload, mut sequence) = match client.first_packet(LOGIN_LIMIT).await {
+    let (mut payload, mut sequence) = match client.first_packet(LOGIN_LIMIT, balancers).await {
         Ok(packet) => packet,
         Err(error) => return Err((client, error.into())),
     };
     if payload.len() == SSL_REQUEST
         && let Some(acceptor) = acceptor.filter(|_| !client.stream.is_private())
     {
-        let Client { stream, max_command, .. } = client;
+        let Client { stream, max_command, host, .. } = client;
         let stream = match stream.accept_tls(&acceptor.tls).await {
             Ok(stream) => stream,
             Err(error) => return Err((Client::closed(max_command), error.into())),
         };
-        client = Client::new(stream, max_command);
+        client = Client { host, ..Client::new(stream, max_command) };
         (payload, sequence) = match client.packet(LOGIN_LIMIT).await {
             Ok(packet) => packet,
             Err(error) => return Err((client, error.into())),

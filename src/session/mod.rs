@@ -136,6 +136,11 @@ pub async fn serve(context: Arc<Context>, client: Client) {
             let _ = client.error(answer, sequence).await;
             return;
         }
+        Ok(Err((client, LoginError::Gone(error)))) if error.kind() == io::ErrorKind::InvalidData => {
+            context.metrics.logins_failed.fetch_add(1, Relaxed);
+            tracing::info!(session = id, client = %client.host, %error, "login breaks the protocol");
+            return;
+        }
         Ok(Err((client, LoginError::Gone(error)))) => {
             tracing::debug!(session = id, client = %client.host, %error, "client gone during its login");
             return;

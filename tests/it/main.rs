@@ -24,6 +24,7 @@ mod own_statements;
 mod own_writes;
 mod pool;
 mod prepared;
+mod proxy_protocol;
 mod reset;
 mod splitting;
 mod state;

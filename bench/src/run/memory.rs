@@ -57,8 +57,9 @@ pub fn measure(target: Target, scene: &Scene, arguments: &Arguments) -> Result<O
     let mut holders = Vec::new();
     let mut held = 0;
     for sessions in arguments.idle() {
-        // A TCP proxy has a server's connection for each session: two files.
-        let sessions = sessions.min((limits::open_files() as usize - 200) / 2);
+        // A TCP proxy has a server's connection for each session: two files. The others lend one for a statement only.
+        let files_each = if target == Target::Haproxy { 2 } else { 1 };
+        let sessions = sessions.min((limits::open_files() as usize - 200) / files_each);
         if sessions <= held {
             continue;
         }
