@@ -97,7 +97,7 @@ struct Totals {
 
 #[derive(Debug, Default)]
 struct Inner {
-    idle: HashMap<(u64, Profile), Bucket>,
+    idle: HashMap<(u64, Profile), Bucket, foldhash::fast::RandomState>,
     idle_count: usize,
     /// Connections open or being opened, lent or idle.
     open: usize,
