@@ -148,11 +148,6 @@ impl ClientError {
         Self::new(1053, "08S01", format!("Lost connection to MySQL server during query: {detail}"))
     }
 
-    /// 1235 ER_NOT_SUPPORTED_YET
-    pub fn not_supported(what: &str) -> Self {
-        Self::new(1235, "42000", format!("This version of dauphin doesn't yet support '{what}'"))
-    }
-
     /// 1064 ER_PARSE_ERROR, for dauphin's own statements.
     pub fn syntax(detail: &str) -> Self {
         Self::new(1064, "42000", detail.to_owned())

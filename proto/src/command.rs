@@ -39,8 +39,10 @@ pub enum Command<'a> {
     ResetStatement(u32),
     /// COM_STMT_FETCH: rows from a cursor.
     Fetch(u32),
-    /// COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID, COM_REGISTER_SLAVE, COM_TABLE_DUMP: a replica or a reader of binary logs speaks.
-    Replication(u8),
+    /// COM_REGISTER_SLAVE: a replica, or a reader of binary logs, says who it is.
+    RegisterReplica,
+    /// COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID: from here on events come until one side ends the connection.
+    DumpBinaryLog,
     /// Any other command, known to some server or to none.
     Other(u8),
 }
@@ -58,7 +60,6 @@ pub mod code {
     pub const PING: u8 = 0x0e;
     pub const CHANGE_USER: u8 = 0x11;
     pub const BINLOG_DUMP: u8 = 0x12;
-    pub const TABLE_DUMP: u8 = 0x13;
     pub const REGISTER_REPLICA: u8 = 0x15;
     pub const STMT_PREPARE: u8 = 0x16;
     pub const STMT_EXECUTE: u8 = 0x17;
@@ -97,9 +98,8 @@ impl<'a> Command<'a> {
             code::STMT_CLOSE => Self::CloseStatement(reader.u32()?),
             code::STMT_RESET => Self::ResetStatement(reader.u32()?),
             code::STMT_FETCH => Self::Fetch(reader.u32()?),
-            code::BINLOG_DUMP | code::TABLE_DUMP | code::REGISTER_REPLICA | code::BINLOG_DUMP_GTID => {
-                Self::Replication(command)
-            }
+            code::REGISTER_REPLICA => Self::RegisterReplica,
+            code::BINLOG_DUMP | code::BINLOG_DUMP_GTID => Self::DumpBinaryLog,
             other => Self::Other(other),
         })
     }

@@ -9,8 +9,13 @@ use dauphin_proto::{
     response::{CONTROL_LIMIT, Kind, Part, Shape, Tracker},
 };
 
+use tokio::io::BufReader;
+
 use super::{connection::Connection, pool::Slot, server::Server};
 use crate::net::{Buffer, Stream};
+
+/// How many bytes of a binary log are read at a time.
+const TUNNEL: usize = 64 << 10;
 
 /// A borrowed connection with nothing in flight. Dropping it closes the connection.
 #[derive(Debug)]
@@ -154,6 +159,28 @@ impl Exchange {
     /// The connection is lost; whether the server acted is not known.
     pub async fn send_more(&mut self, bytes: &[u8]) -> Result<(), BackendLost> {
         self.held.connection.stream.send(bytes).await.map_err(BackendLost::OutcomeUnknown)
+    }
+
+    /// From here on bytes pass between the server and a client as they come, those read `ahead` from the client first, until
+    /// either has ended its connection; answers how many bytes the client got. Nobody who waits for writes to end waits for it.
+    ///
+    /// # Errors
+    /// One of the connections is lost.
+    pub async fn tunnel(mut self, client: &mut Stream, ahead: &[u8]) -> io::Result<u64> {
+        let Connection { stream, input, writing, .. } = &mut *self.held.connection;
+        *writing = None;
+        client.send(input.unread()).await?;
+        stream.send(ahead).await?;
+        let first = input.unread().len() as u64;
+        let (from_server, to_server) = tokio::io::split(stream);
+        let (from_client, to_client) = tokio::io::split(client);
+        let (mut from_server, mut from_client) =
+            (BufReader::with_capacity(TUNNEL, from_server), BufReader::new(from_client));
+        let (mut to_server, mut to_client) = (to_server, to_client);
+        tokio::select! {
+            sent = tokio::io::copy_buf(&mut from_server, &mut to_client) => Ok(first + sent?),
+            said = tokio::io::copy_buf(&mut from_client, &mut to_server) => said.map(|_| first),
+        }
     }
 
     /// The lease again, once the response has ended.

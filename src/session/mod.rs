@@ -18,6 +18,7 @@ mod own;
 mod prepared;
 pub mod registry;
 mod relay;
+mod replication;
 mod route;
 mod run;
 mod settle;
@@ -302,9 +303,8 @@ impl Session {
             Command::CloseStatement(id) => self.close_statement(id),
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
             Command::Fetch(id) => self.fetch(&mut packet, id).await?,
-            Command::Replication(_) => {
-                self.say(ClientError::not_supported("replication through dauphin")).await?
-            }
+            Command::RegisterReplica => self.run_known(&mut packet, &route::BINARY_LOG).await?,
+            Command::DumpBinaryLog => return self.dump_binary_log(&mut packet).await,
             Command::Other(_) => self.say(ClientError::unknown_command()).await?,
         }
         while self.client.more(&mut packet).await?.is_some() {}

@@ -69,18 +69,21 @@ pub enum Activity {
     WaitingForPrimary,
     /// A statement waits for a connection to its server.
     WaitingForConnection,
+    /// It reads the primary's binary log for as long as it likes.
+    ReadingBinaryLog,
     /// It ends, since dauphin stops.
     Closing,
 }
 
 impl Activity {
     /// Every one, in the order of its declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Idle,
         Self::InTransaction,
         Self::Running,
         Self::WaitingForPrimary,
         Self::WaitingForConnection,
+        Self::ReadingBinaryLog,
         Self::Closing,
     ];
 
@@ -92,6 +95,7 @@ impl Activity {
             Self::Running => "running",
             Self::WaitingForPrimary => "waiting_for_primary",
             Self::WaitingForConnection => "waiting_for_connection",
+            Self::ReadingBinaryLog => "reading_binary_log",
             Self::Closing => "closing",
         }
     }
@@ -342,7 +346,7 @@ impl Entry {
         let (activity, since_us) = Activity::of_word(word);
         let closing = Activity::Closing.word(since_us);
         // A command that begins meanwhile wins, or finds the session closed before anything was done of it.
-        if activity == Activity::Idle
+        if matches!(activity, Activity::Idle | Activity::ReadingBinaryLog)
             && self.activity.compare_exchange(word, closing, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             self.killed.cancel();

@@ -47,6 +47,9 @@ pub static FIELD_LIST: LazyLock<Arc<Statement>> =
 /// COM_STATISTICS, COM_DEBUG: of one server.
 pub static SERVER: LazyLock<Arc<Statement>> =
     LazyLock::new(|| known(Effect::Write, Text::ServerShow, Vec::new()));
+/// COM_REGISTER_SLAVE, COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID: what the first has said is of one connection.
+pub static BINARY_LOG: LazyLock<Arc<Statement>> =
+    LazyLock::new(|| known(Effect::Write, Text::Replication, vec![Change::Unknown]));
 /// A command too long to be kept whole.
 pub static LONG: LazyLock<Arc<Statement>> =
     LazyLock::new(|| known(Effect::Write, Text::Unparsed, vec![Change::Unknown]));

@@ -10,6 +10,7 @@ mod support;
 mod admin;
 mod batches;
 mod big_packets;
+mod binary_log;
 mod command_line;
 mod commands;
 mod consistency;

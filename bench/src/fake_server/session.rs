@@ -170,7 +170,8 @@ impl Session {
             Command::FieldList(_)
             | Command::Debug
             | Command::Fetch(_)
-            | Command::Replication(_)
+            | Command::RegisterReplica
+            | Command::DumpBinaryLog
             | Command::Other(_) => {
                 put_error(out, ER_UNKNOWN_COMMAND, "The fake server does not know this command")
             }
