@@ -90,18 +90,24 @@ need_network_tools() {
   PATH="$PATH:/usr/sbin:/sbin" command -v iptables >/dev/null || apt_install iptables
 }
 
+# Rust's own installer, for this user only and without touching the shell's profile. Distributions' cargo may be too old.
+install_rust() {
+  local installer
+  apt_install curl ca-certificates
+  say "installing Rust into ${CARGO_HOME:-$HOME/.cargo}"
+  installer="$(mktemp)"
+  if ! {
+    curl --proto '=https' --tlsv1.2 --retry 3 -sSfo "$installer" https://static.rust-lang.org/rustup/rustup-init.sh &&
+      sh "$installer" -y --quiet --no-modify-path >&2
+  }; then
+    die "there is no cargo on this machine, and Rust could not be installed" "See https://rustup.rs, then run this again."
+  fi
+  rm -f "$installer"
+}
+
 # cargo, and the C compiler that some crates need.
 need_cargo() {
   export PATH="$PATH:$HOME/.cargo/bin"
-  if ! command -v cargo >/dev/null; then
-    if apt-cache show rustup >/dev/null 2>&1; then # Debian 13 and later, Ubuntu 24.04 and later
-      apt_install rustup
-      rustup default stable
-    else
-      die "there is no cargo on this machine, and dauphin is built from source" \
-        "Install Rust from https://rustup.rs (the distribution's own cargo may be too old), then run this again:" \
-        "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
-    fi
-  fi
+  command -v cargo >/dev/null || install_rust
   command -v cc >/dev/null || apt_install build-essential
 }
