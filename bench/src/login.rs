@@ -126,6 +126,7 @@ impl Login {
             schema: Some(credentials.schema.clone().into_bytes()),
             plugin: plugin.into(),
             attributes: Vec::new(),
+            zstd_level: 0,
         };
         packet::put_with(out, sequence, |out| login.put(out));
         self.expecting = Expecting::Verdict;

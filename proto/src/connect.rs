@@ -115,6 +115,8 @@ pub struct Login {
     pub plugin: String,
     /// Connection attributes, name and value, still length-encoded.
     pub attributes: Vec<u8>,
+    /// The level that the client would have zstd compress at, where it asks for zstd.
+    pub zstd_level: u8,
 }
 
 /// Bytes of an SSLRequest: a login's first 32 bytes, sent alone before the connection becomes TLS.
@@ -156,7 +158,22 @@ impl Login {
         if capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
             attributes = reader.lenenc_bytes()?.to_vec();
         }
-        Ok(Self { capabilities, extended, max_packet, collation, user, response, schema, plugin, attributes })
+        let mut zstd_level = 0;
+        if capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM) && !reader.is_empty() {
+            zstd_level = reader.u8()?;
+        }
+        Ok(Self {
+            capabilities,
+            extended,
+            max_packet,
+            collation,
+            user,
+            response,
+            schema,
+            plugin,
+            attributes,
+            zstd_level,
+        })
     }
 
     /// Appends the payload.
@@ -177,6 +194,9 @@ impl Login {
         }
         if self.capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) {
             put_lenenc_bytes(out, &self.attributes);
+        }
+        if self.capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM) {
+            out.push(self.zstd_level);
         }
     }
 
@@ -269,7 +289,8 @@ mod tests {
                 | CapabilityFlags::CLIENT_PLUGIN_AUTH
                 | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
                 | CapabilityFlags::CLIENT_CONNECT_WITH_DB
-                | CapabilityFlags::CLIENT_CONNECT_ATTRS,
+                | CapabilityFlags::CLIENT_CONNECT_ATTRS
+                | CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM,
             extended: EXTENDED_METADATA,
             max_packet: 1 << 24,
             collation: 255,
@@ -278,6 +299,7 @@ mod tests {
             schema: Some(b"shop".to_vec()),
             plugin: "caching_sha2_password".into(),
             attributes: b"\x03_os\x05Linux".to_vec(),
+            zstd_level: 7,
         }
     }
 

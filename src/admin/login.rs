@@ -40,7 +40,7 @@ pub async fn log_in(
         Err(error) => return Err((client, error.into())),
     };
     let (mut client, login, sequence) = read_login(client, admin.context.acceptor.as_ref(), &[]).await?;
-    client.capabilities = login.capabilities & profile::offered_to_clients();
+    client.capabilities = login.capabilities & profile::offered_to_clients(None);
     let is_far = client.stream.peer().is_some_and(|peer| !peer.ip().to_canonical().is_loopback());
     if admin.requires_tls(is_open) && is_far && !client.stream.is_private() {
         return Err((client, refuse(ClientError::tls_required(), sequence)));
@@ -54,7 +54,7 @@ pub async fn log_in(
 
 async fn greet(admin: &Admin, client: &mut Client, id: u32) -> std::io::Result<[u8; NONCE]> {
     let nonce = admin.context.nonce();
-    let mut capabilities = profile::offered_to_clients();
+    let mut capabilities = profile::offered_to_clients(None);
     let has_tls = admin.context.acceptor.is_some() && !client.stream.is_private();
     capabilities.set(CapabilityFlags::CLIENT_SSL, has_tls);
     capabilities.remove(CapabilityFlags::CLIENT_LOCAL_FILES | CapabilityFlags::CLIENT_COMPRESS);

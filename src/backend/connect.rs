@@ -146,6 +146,7 @@ fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
         user: account.user.to_vec(),
         plugin: greeting.plugin.clone(),
         attributes,
+        zstd_level: 0,
         ..Login::default()
     }
 }

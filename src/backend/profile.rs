@@ -88,9 +88,16 @@ fn always() -> CapabilityFlags {
         | CapabilityFlags::CLIENT_DEPRECATE_EOF
 }
 
-/// What dauphin offers to clients; TLS comes on top where there is a certificate.
-pub fn offered_to_clients() -> CapabilityFlags {
-    always() | of_the_client() | CapabilityFlags::CLIENT_CONNECT_WITH_DB | CapabilityFlags::CLIENT_COMPRESS
+/// What dauphin offers to clients of servers of this version; TLS comes on top where there is a certificate.
+pub fn offered_to_clients(version: Option<&Version>) -> CapabilityFlags {
+    // MySQL has it since 8.0.18.
+    let zstd = version.is_some_and(|known| known.flavour == Flavour::MySql && known.number >= 80_018);
+    let mut offered = always()
+        | of_the_client()
+        | CapabilityFlags::CLIENT_CONNECT_WITH_DB
+        | CapabilityFlags::CLIENT_COMPRESS;
+    offered.set(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM, zstd);
+    offered
 }
 
 /// The same of MariaDB's extended capabilities.

@@ -15,7 +15,11 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     error::Answer,
-    net::{Buffer, Stream, compress::Compressed, proxy_protocol},
+    net::{
+        Buffer, Stream,
+        compress::{Compressed, Method},
+        proxy_protocol,
+    },
 };
 
 /// A logged-in client, or one that is about to be.
@@ -28,6 +32,8 @@ pub struct Client {
     pub capabilities: CapabilityFlags,
     /// What it asked for of MariaDB's extended capabilities.
     pub extended: u32,
+    /// How everything after the login is compressed, if at all.
+    pub compression: Option<Method>,
     /// Where the client comes from: an IP address or `localhost`.
     pub host: String,
     /// The largest command that is accepted, in bytes.
@@ -115,6 +121,7 @@ impl Client {
             input: Buffer::default(),
             capabilities: CapabilityFlags::empty(),
             extended: 0,
+            compression: None,
             host,
             max_command,
             reply_sequence: 1,
@@ -131,11 +138,12 @@ impl Client {
         }
     }
 
-    /// From here on all is compressed, both ways.
+    /// From here on all is compressed, both ways, if the client has asked for it.
     pub(super) fn compress(&mut self) {
+        let Some(method) = self.compression else { return };
         let plain = std::mem::replace(&mut self.stream, Stream::Pipe(tokio::io::duplex(1).0));
         let read_already = std::mem::take(&mut self.input);
-        self.stream = Stream::Compressed(Box::new(Compressed::new(plain, read_already)));
+        self.stream = Stream::Compressed(Box::new(Compressed::new(plain, read_already, method)));
     }
 
     /// The next command, or `None` if the client has gone. Cancel safe: what has come stays.

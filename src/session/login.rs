@@ -19,7 +19,7 @@ use crate::{
     backend::{Account, Profile, Proof, connect::ConnectError, profile, server::LeaseError, state::State},
     config::{ClientTlsMode, ReadAccounts},
     error::{Answer, ClientError},
-    net::tls::Acceptor,
+    net::{compress::Method, tls::Acceptor},
     topology::Flavour,
 };
 
@@ -79,14 +79,15 @@ pub async fn log_in(
 
 async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u8; NONCE]> {
     let nonce = context.nonce();
-    let mut capabilities = profile::offered_to_clients();
+    let table = context.published.load();
+    let mut capabilities = profile::offered_to_clients(table.version.as_ref());
     capabilities.set(CapabilityFlags::CLIENT_SSL, context.acceptor.is_some() && !client.stream.is_private());
     let greeting = Greeting {
         version: context.version(),
         connection_id: id,
         nonce,
         capabilities,
-        extended: profile::offered_extended(context.published.load().version.as_ref()),
+        extended: profile::offered_extended(table.version.as_ref()),
         collation: DEFAULT_COLLATION,
         status: status::AUTOCOMMIT,
         plugin: context.default_plugin().to_owned(),
@@ -137,6 +138,15 @@ pub(crate) async fn read_login(
     }
 }
 
+/// What a client has negotiated; zlib where it asks for both, as libmysqlclient has it.
+fn compression(capabilities: CapabilityFlags, zstd_level: u8) -> Option<Method> {
+    if capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
+        return Some(Method::Zlib);
+    }
+    let zstd = capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM);
+    zstd.then_some(Method::Zstd(zstd_level))
+}
+
 fn refuse(error: impl Into<Answer>, sequence: u8) -> LoginError {
     LoginError::Refused(error.into(), sequence.wrapping_add(1))
 }
@@ -151,8 +161,10 @@ async fn answer_login(
     if context.config.tls.client.mode == ClientTlsMode::Required && !client.stream.is_private() {
         return Err(refuse(ClientError::tls_required(), sequence));
     }
-    client.capabilities = login.capabilities & profile::offered_to_clients();
-    client.extended = login.extended & profile::offered_extended(context.published.load().version.as_ref());
+    let table = context.published.load();
+    client.capabilities = login.capabilities & profile::offered_to_clients(table.version.as_ref());
+    client.extended = login.extended & profile::offered_extended(table.version.as_ref());
+    client.compression = compression(client.capabilities, login.zstd_level);
     let profile = Profile::of_client(client.capabilities, client.extended, login.collation);
     let is_native = login.plugin == auth::NATIVE;
     let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence, is_native };

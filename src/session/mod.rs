@@ -32,7 +32,6 @@ use std::{
 };
 
 use dauphin_proto::{
-    CapabilityFlags,
     command::Command,
     connect::ChangeUser,
     packet,
@@ -206,9 +205,7 @@ impl Session {
 
     async fn run(&mut self, certificate_proof: &[u8]) -> Result<(), SessionError> {
         self.client.ok_with(certificate_proof, self.status, self.route.login_sequence).await?;
-        if self.client.capabilities.contains(CapabilityFlags::CLIENT_COMPRESS) {
-            self.client.compress();
-        }
+        self.client.compress();
         let killed = self.registered.entry.killed.clone().cancelled_owned();
         tokio::pin!(killed);
         loop {

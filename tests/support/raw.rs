@@ -83,6 +83,7 @@ impl Raw {
             schema: schema.map(Into::into),
             plugin: plugin.to_owned(),
             attributes: Vec::new(),
+            zstd_level: 0,
         };
         let mut payload = Vec::new();
         login.put(&mut payload);
