@@ -11,6 +11,9 @@ MYSQL_IMAGE="${DAUPHIN_MYSQL_IMAGE:-dauphin-test/mysql:9.7}"
 # shellcheck disable=SC2034
 MARIADB_IMAGE="${DAUPHIN_MARIADB_IMAGE:-dauphin-test/mariadb:11.8}"
 
+# The Rust that CI checks with: installed where there is none; others will do to build with.
+RUST_VERSION=1.95.0
+
 say() { printf '%s\n' "==> $*" >&2; }
 note() { printf '%s\n' "    $*" >&2; }
 die() {
@@ -94,11 +97,11 @@ need_network_tools() {
 install_rust() {
   local installer
   apt_install curl ca-certificates
-  say "installing Rust into ${CARGO_HOME:-$HOME/.cargo}"
+  say "installing Rust $RUST_VERSION into ${CARGO_HOME:-$HOME/.cargo}"
   installer="$(mktemp)"
   if ! {
     curl --proto '=https' --tlsv1.2 --retry 3 -sSfo "$installer" https://static.rust-lang.org/rustup/rustup-init.sh &&
-      sh "$installer" -y --quiet --no-modify-path >&2
+      sh "$installer" -y --quiet --no-modify-path --default-toolchain "$RUST_VERSION" >&2
   }; then
     die "there is no cargo on this machine, and Rust could not be installed" "See https://rustup.rs, then run this again."
   fi

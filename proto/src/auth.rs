@@ -85,7 +85,7 @@ pub fn native_stored_from_hash(sha1_password: &[u8; 20]) -> [u8; 20] {
 pub fn parse_native_stored(text: &[u8]) -> Option<[u8; 20]> {
     let digits = text.strip_prefix(b"*").filter(|digits| digits.len() == 40)?;
     let mut stored = [0; 20];
-    for (byte, pair) in stored.iter_mut().zip(digits.chunks_exact(2)) {
+    for (byte, pair) in stored.iter_mut().zip(digits.as_chunks::<2>().0) {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(stored)
