@@ -12,6 +12,8 @@ use super::{Flavour, flavour::Version};
 const NEW_WORDS: u32 = 80022;
 /// CHANGE REPLICATION SOURCE TO since 8.0.23.
 const CHANGE_SOURCE: u32 = 80023;
+/// group_replication_set_as_primary() with a timeout since 8.0.29.
+const BOUNDED_ELECTION: u32 = 80029;
 
 /// Which words a server's semi-synchronous plugins use for their variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,7 +95,8 @@ pub const SETTINGS: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_
      'log_replica_updates', 'log_slave_updates', 'max_connections', \
      'rpl_semi_sync_source_enabled', 'rpl_semi_sync_source_timeout', 'rpl_semi_sync_source_wait_for_replica_count', \
      'rpl_semi_sync_replica_enabled', 'rpl_semi_sync_master_enabled', 'rpl_semi_sync_master_timeout', \
-     'rpl_semi_sync_master_wait_for_slave_count', 'rpl_semi_sync_slave_enabled')";
+     'rpl_semi_sync_master_wait_for_slave_count', 'rpl_semi_sync_slave_enabled', 'group_replication_group_name', \
+     'group_replication_single_primary_mode', 'group_replication_member_weight')";
 
 /// The counters: a row for each that this one has. By LIKE, and in two questions: with WHERE MariaDB computes all counters,
 /// some of which wait for commits that wait for an acknowledgement (seen on 11.8).
@@ -106,9 +109,11 @@ pub const CONTACT: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, GREATEST(s.LAST_HEA
      c.HEARTBEAT_INTERVAL AS heartbeat FROM performance_schema.replication_connection_status s \
      JOIN performance_schema.replication_connection_configuration c USING (CHANNEL_NAME) WHERE CHANNEL_NAME = ''";
 
-/// MySQL: the members of the replication group, if the server is one.
-pub const GROUP: &str = "SELECT MEMBER_ID, MEMBER_STATE, MEMBER_ROLE FROM performance_schema.replication_group_members \
-     WHERE MEMBER_ID <> ''";
+/// MySQL: the members of the replication group as the server sees them, and what it has received of them itself.
+pub const GROUP: &str = "SELECT m.MEMBER_ID, m.MEMBER_STATE, m.MEMBER_ROLE, s.RECEIVED_TRANSACTION_SET \
+     FROM performance_schema.replication_group_members m \
+     LEFT JOIN performance_schema.replication_connection_status s ON s.CHANNEL_NAME = m.CHANNEL_NAME \
+     WHERE m.MEMBER_ID <> ''";
 
 /// How the server replicates: no row if it does not.
 pub const fn replication(version: &Version) -> &'static str {
@@ -184,6 +189,16 @@ impl Version {
     /// Stops being a replica, for good. Still read-only.
     pub fn leave_source(&self) -> Vec<String> {
         vec![format!("STOP {}", self.replica()), format!("RESET {} ALL", self.replica())]
+    }
+
+    /// Has a replication group make the member of this identity its primary. The second argument, how long others' open
+    /// transactions may take before they are ended, is known since 8.0.29; before, they are waited for.
+    pub fn lead_group(&self, member: &str, at_most: Duration) -> String {
+        let member = literal(member);
+        if self.number < BOUNDED_ELECTION {
+            return format!("SELECT group_replication_set_as_primary({member})");
+        }
+        format!("SELECT group_replication_set_as_primary({member}, {})", at_most.as_secs().max(1))
     }
 
     /// Takes writes. On MySQL this clears `super_read_only` too.

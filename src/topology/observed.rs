@@ -158,9 +158,10 @@ impl Topology {
         let (executed, asked_at) = (report.executed.clone(), *asked_at);
         for (at, other) in self.servers.iter_mut().enumerate() {
             let is_earlier = other.asked_at.is_some_and(|earlier| earlier < asked_at);
+            // A group's members commit on their own what all have agreed on: one may be ahead of its primary.
             if at != primary
                 && is_earlier
-                && let Some(report) = &other.report
+                && let Some(report) = other.report.as_ref().filter(|report| report.group.is_none())
             {
                 other.errant = report.executed.minus(&executed);
             }
