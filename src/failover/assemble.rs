@@ -168,16 +168,17 @@ fn why_out_of_group(topology: &Topology, at: usize, group: &GroupMember) -> Opti
     if let Some(why) = group.why_out() {
         return Some(why);
     }
-    if topology.servers[at].is_writable() {
-        return Some(if group.single_primary {
-            "writable, but not the primary"
-        } else {
-            "its replication group is in multi-primary mode; dauphin keeps to one"
-        });
-    }
     // Without a majority it hears of no writes; with the primary gone too nobody is better.
     let primary_rules = topology.primary.is_some_and(|primary| topology.may_rule(primary));
-    (primary_rules && !group.has_majority).then_some("it sees no majority of its replication group")
+    let is_writable = topology.servers[at].is_writable();
+    if !group.has_majority && (primary_rules || is_writable) {
+        return Some("it sees no majority of its replication group");
+    }
+    is_writable.then_some(if group.single_primary {
+        "writable, but not the primary"
+    } else {
+        "its replication group is in multi-primary mode; dauphin keeps to one"
+    })
 }
 
 #[cfg(test)]
