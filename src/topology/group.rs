@@ -174,6 +174,22 @@ pub mod tests {
     }
 
     #[test]
+    fn a_member_may_be_ahead_of_its_primary_but_one_that_has_left_has_gone_its_own_way() {
+        let ahead = |state| {
+            let mut topology = group();
+            let own = gtids(&format!("{}:1", uuid(2)));
+            topology.note(1, Instant::now(), Ok(Report { executed: own, ..member(2, state, false) }));
+            topology.note(
+                0,
+                Instant::now() + std::time::Duration::from_secs(1),
+                Ok(member(1, "ONLINE", true)),
+            );
+            topology.servers[1].errant.count()
+        };
+        assert_eq!((ahead("ONLINE"), ahead("OFFLINE")), (0, 1));
+    }
+
+    #[test]
     fn the_heirs_are_in_the_groups_own_order() {
         let mut topology = group();
         assert_eq!(topology.heirs(), [1, 2], "by identity");

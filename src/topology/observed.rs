@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    group::GroupMember,
     gtids::Gtids,
     report::{Problem, Receiver, Replication, Report},
 };
@@ -158,12 +159,13 @@ impl Topology {
         let (executed, asked_at) = (report.executed.clone(), *asked_at);
         for (at, other) in self.servers.iter_mut().enumerate() {
             let is_earlier = other.asked_at.is_some_and(|earlier| earlier < asked_at);
-            // A group's members commit on their own what all have agreed on: one may be ahead of its primary.
             if at != primary
                 && is_earlier
-                && let Some(report) = other.report.as_ref().filter(|report| report.group.is_none())
+                && let Some(report) = &other.report
             {
-                other.errant = report.executed.minus(&executed);
+                // A group's members commit on their own what all have agreed on: one may be ahead of its primary.
+                let agrees = report.group.as_ref().is_some_and(GroupMember::follows);
+                other.errant = if agrees { Gtids::default() } else { report.executed.minus(&executed) };
             }
         }
     }
