@@ -2,7 +2,7 @@
 //! and that changes what they are to each other.
 //!
 //! Facts: MySQL 8.0, 8.4 and 9 manuals, "Replication Statements"; MariaDB Knowledge Base, "Replication Commands"; tried on
-//! MySQL 9.7 and MariaDB 11.8.
+//! MySQL 8.0.28, 8.0.46, 8.4 and 9.7, MariaDB 10.6, 10.11 and 11.8.
 
 use std::time::Duration;
 

@@ -144,6 +144,7 @@ impl Cluster {
         let cluster = cluster.await?;
         let [first, others @ ..] = &cluster.nodes;
         root(first, BEGIN_GROUP).await.context("beginning a group")?;
+        takes_writes(first).await?;
         root(first, accounts(Flavour::MySql)).await.context("accounts")?;
         root(first, "GRANT GROUP_REPLICATION_ADMIN ON *.* TO dauphin@'%'").await?;
         for node in others {
@@ -286,6 +287,16 @@ async fn first_answer(node: &Node) -> Result<()> {
             bail!("{} has not answered within 120 s: {error:#}", node.name);
         }
         sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// MySQL 8.0 says that a group has begun before its first member takes writes.
+async fn takes_writes(node: &Node) -> Result<()> {
+    let start = Instant::now();
+    while let Err(error) = root(node, "CREATE DATABASE IF NOT EXISTS app").await {
+        ensure!(start.elapsed() < Duration::from_secs(30), "{} takes no writes: {error:#}", node.name);
+        sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
