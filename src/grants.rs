@@ -23,6 +23,8 @@ pub fn statements(flavour: Flavour, user: &str, host: &str, failover: bool) -> S
             sql += &format!(
                 "-- To see when a replica last heard from its source: that is how a primary that hangs is told from a cut network.\n\
                  GRANT SELECT ON performance_schema.* TO {account};\n\
+                 -- Only for Group Replication, which elects its own primary: so that SWITCHOVER can ask it to elect another.\n\
+                 -- GRANT GROUP_REPLICATION_ADMIN ON *.* TO {account};\n\
                  -- Optional, only for accounts of mysql_native_password (MySQL 8.4 and before) whose clients know no other\n\
                  -- method: with it dauphin can check their answers without asking for the password itself.\n\
                  -- GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO {account};\n"

@@ -180,6 +180,10 @@ pub const COMMANDS: &[Command] = &[
             column("executed", "What it has executed: GTIDs"),
             column("errant", "Transactions that it has and the primary lacks: GTIDs"),
             column("problem", "Why it cannot be watched, or the last error of its replication"),
+            column(
+                "group",
+                "Its state and role in its replication group, as in ONLINE SECONDARY; NULL if it is in none",
+            ),
         ],
     },
     Command {

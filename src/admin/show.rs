@@ -129,6 +129,7 @@ impl Admin {
                 report.map(|report| report.position.clone()).into(),
                 known.errant().into(),
                 problem.into(),
+                report.and_then(|report| Some(report.group.as_ref()?.label())).into(),
             ]
         })
     }

@@ -6,7 +6,7 @@ use crate::{
     backend::Server,
     config::PrimaryReads,
     routing::{Epoch, Primary, RoutingTable, Term, balance::Rotation, table::Out},
-    topology::{Topology, flavour::Version, report::Receiver},
+    topology::{Topology, flavour::Version, group::GroupMember, report::Receiver},
 };
 
 /// Who takes the writes, as far as sessions are concerned.
@@ -142,11 +142,11 @@ pub fn why_out(topology: &Topology, at: usize) -> Option<&'static str> {
     if observed.quarantine.is_some() {
         return Some("quarantined");
     }
+    if let Some(group) = &report.group {
+        return why_out_of_group(topology, at, group);
+    }
     if !report.read_only {
         return Some("writable, but not the primary");
-    }
-    if let Some(group) = &report.group {
-        return (group.state != "ONLINE").then_some("not an online member of its group");
     }
     let Some(replication) = &report.replication else { return Some("does not replicate") };
     if !replication.applying {
@@ -163,13 +163,34 @@ pub fn why_out(topology: &Topology, at: usize) -> Option<&'static str> {
     None
 }
 
+/// Why a member of a replication group takes no reads.
+fn why_out_of_group(topology: &Topology, at: usize, group: &GroupMember) -> Option<&'static str> {
+    if let Some(why) = group.why_out() {
+        return Some(why);
+    }
+    // Without a majority it hears of no writes; with the primary gone too nobody is better.
+    let primary_rules = topology.primary.is_some_and(|primary| topology.may_rule(primary));
+    let is_writable = topology.servers[at].is_writable();
+    if !group.has_majority && (primary_rules || is_writable) {
+        return Some("it sees no majority of its replication group");
+    }
+    is_writable.then_some(if group.single_primary {
+        "writable, but not the primary"
+    } else {
+        "its replication group is in multi-primary mode; dauphin keeps to one"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         backend::Fleet,
         config::Config,
-        topology::observed::tests::{healthy, report_of},
+        topology::{
+            group::tests::{group, member},
+            observed::tests::{healthy, report_of},
+        },
     };
     use tokio::time::Instant;
 
@@ -201,6 +222,26 @@ mod tests {
         assert_eq!(table.replicas.servers().len(), 2);
         let table = assembler.assemble(&topology, Throne::Taken, None, Epoch(1)).unwrap();
         assert_eq!(table.replicas.servers().len(), 1);
+    }
+
+    #[test]
+    fn a_member_of_a_replication_group_takes_reads_while_it_is_online_and_has_a_majority() {
+        let mut topology = group();
+        assert_eq!(out(&topology)[1..], [None, None]);
+        topology.note(2, Instant::now(), Ok(member(3, "RECOVERING", false)));
+        topology.servers[1].report.as_mut().unwrap().group.as_mut().unwrap().has_majority = false;
+        let recovering = "its replication group brings it up to date (RECOVERING)";
+        assert_eq!(
+            out(&topology)[1..],
+            [Some("it sees no majority of its replication group"), Some(recovering)]
+        );
+        topology.note(0, Instant::now(), Ok(member(1, "ERROR", false)));
+        assert_eq!(out(&topology)[1], None, "nobody has more");
+        let mut multi = member(3, "ONLINE", true);
+        multi.group.as_mut().unwrap().single_primary = false;
+        topology.note(2, Instant::now(), Ok(multi));
+        let why = out(&topology)[2].unwrap();
+        assert!(why.contains("multi-primary"), "{why}");
     }
 
     #[test]

@@ -56,6 +56,13 @@ pub enum Act {
     SemiSync(Option<SourceSettings>),
     /// Replicate from there.
     Follow(Follow),
+    /// Have its replication group make a member its primary.
+    Lead {
+        /// The member's identity.
+        member: String,
+        /// How long transactions that are open there may take; the group ends them then.
+        at_most: Duration,
+    },
 }
 
 impl Act {
@@ -73,6 +80,7 @@ impl Act {
             Self::Crown(_) => "crown",
             Self::SemiSync(_) => "semi_sync",
             Self::Follow(_) => "follow",
+            Self::Lead { .. } => "lead",
         }
     }
 }
@@ -140,6 +148,9 @@ const STOP_RECEIVING: Duration = Duration::from_millis(150);
 /// And how long all the same: MariaDB's does not listen before its attempt to connect has timed out, which is up to
 /// `slave_net_timeout` where the primary hangs.
 const STOP_AT_MOST: Duration = Duration::from_secs(10);
+
+/// How long a replication group may take to elect whom it was told to.
+const ELECTION: Duration = Duration::from_secs(10);
 
 impl SqlCluster {
     /// For these servers, as `account`. Connects when first needed.
@@ -366,6 +377,10 @@ impl Cluster for SqlCluster {
                     statements
                 })
                 .await
+            }
+            Act::Lead { member, at_most } => {
+                self.run(server, at_most + ELECTION, |open| vec![open.version.lead_group(&member, at_most)])
+                    .await
             }
         }
     }

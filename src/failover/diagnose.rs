@@ -20,7 +20,7 @@ pub struct Patience {
 }
 
 /// How often a server must have failed to answer before its silence counts.
-const FAILURES: u32 = 2;
+pub const FAILURES: u32 = 2;
 
 /// What the matter is. Each has its [`Remedy`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub enum Diagnosis {
     Restarted,
     /// It refuses dauphin's account, or its question.
     Refuses,
+    /// The servers are a replication group, and none of them is its primary with a majority.
+    GroupElecting,
 }
 
 /// What is done about a diagnosis.
@@ -89,6 +91,7 @@ impl Diagnosis {
             Self::ReadOnly => "primary_read_only",
             Self::Restarted => "primary_restarted",
             Self::Refuses => "primary_refuses",
+            Self::GroupElecting => "group_electing",
         }
     }
 
@@ -132,6 +135,10 @@ impl Diagnosis {
             Self::Refuses => {
                 "The primary refuses dauphin's account: nothing can be said of it, and nothing is done."
             }
+            Self::GroupElecting => {
+                "The servers are a replication group whose primary is gone, or has lost the role or the majority: dauphin takes \
+                 whom the group elects; statements wait."
+            }
         }
     }
 
@@ -147,7 +154,8 @@ impl Diagnosis {
             | Self::Leaving
             | Self::Unseen
             | Self::DeadAlone
-            | Self::ReadOnly => Remedy::Hold,
+            | Self::ReadOnly
+            | Self::GroupElecting => Remedy::Hold,
         }
     }
 
@@ -169,6 +177,7 @@ impl Diagnosis {
             Self::ReadOnly,
             Self::Restarted,
             Self::Refuses,
+            Self::GroupElecting,
         ]
     }
 }
@@ -184,6 +193,9 @@ pub fn diagnose(
 ) -> Diagnosis {
     if !topology.is_complete() {
         return Diagnosis::Starting;
+    }
+    if topology.is_group() {
+        return of_group(topology);
     }
     let Some(primary) = topology.primary else {
         let writable = (0..topology.servers.len())
@@ -218,6 +230,17 @@ pub fn diagnose(
         Problem::Silent(_) if replicas.is_empty() => Diagnosis::DeadAlone,
         Problem::Silent(_) if heard(patience.hang) => Diagnosis::Unseen,
         Problem::Silent(_) => Diagnosis::Hung,
+    }
+}
+
+/// Of a group it is only asked whether it has a primary.
+fn of_group(topology: &Topology) -> Diagnosis {
+    let Some(primary) = topology.primary else { return Diagnosis::GroupElecting };
+    match &topology.servers[primary].trouble {
+        None if topology.may_rule(primary) => Diagnosis::Healthy,
+        Some(trouble) if !trouble.problem.is_unreachable() => Diagnosis::Refuses,
+        Some(trouble) if trouble.failures < FAILURES => Diagnosis::Suspected,
+        _ => Diagnosis::GroupElecting,
     }
 }
 
@@ -271,6 +294,7 @@ pub fn is_isolated(topology: &Topology, patience: Patience) -> bool {
 mod tests {
     use super::*;
     use crate::topology::{
+        group::tests::{group, member},
         observed::tests::{healthy, replica_of},
         report::Receiver,
     };
@@ -372,6 +396,24 @@ mod tests {
         topology.servers[0].report.as_mut().unwrap().uptime = Duration::from_secs(1);
         let later = Instant::now() + Duration::from_secs(60);
         assert_eq!(diagnose(&topology, PATIENCE, None, began, later), Diagnosis::Restarted);
+    }
+
+    #[test]
+    fn a_replication_group_is_left_to_elect_its_primary() {
+        let mut topology = group();
+        check(&topology, Duration::ZERO, &Diagnosis::Healthy);
+        lose(&mut topology, Instant::now(), &Problem::Gone("connection refused".into()), 1);
+        check(&topology, Duration::ZERO, &Diagnosis::Suspected);
+        lose(&mut topology, Instant::now(), &Problem::Gone("connection refused".into()), 1);
+        check(&topology, Duration::from_secs(60), &Diagnosis::GroupElecting);
+        // It is back before the group has noticed, and no member.
+        let mut restarted = member(1, "OFFLINE", false);
+        (restarted.read_only, restarted.uptime) = (false, Duration::from_secs(1));
+        topology.note(0, Instant::now() + LATER * 2, Ok(restarted));
+        check(&topology, Duration::from_secs(60), &Diagnosis::GroupElecting);
+        let mut topology = group();
+        topology.servers[0].report.as_mut().unwrap().read_only = true;
+        check(&topology, Duration::ZERO, &Diagnosis::GroupElecting);
     }
 
     #[test]

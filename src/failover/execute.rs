@@ -31,7 +31,7 @@ const STUBBORN: usize = 5;
 
 /// Why an operation was not completed.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(super) enum Failed {
     #[error("{0}")]
     Plan(#[from] CannotFailOver),
     #[error("{server}: {error}")]
@@ -590,7 +590,7 @@ impl<C: Cluster> Controller<C> {
     }
 
     /// Waits until nobody is in the middle of a write.
-    async fn drain_transactions(&mut self, old: usize, force: bool) -> Result<(), Failed> {
+    pub(super) async fn drain_transactions(&mut self, old: usize, force: bool) -> Result<(), Failed> {
         let server = self.fleet.servers[old].clone();
         let until = Instant::now() + self.settings.failover.drain_timeout;
         while server.writing() > 0 {

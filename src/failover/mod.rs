@@ -7,6 +7,7 @@ mod assemble;
 pub mod cluster;
 pub mod diagnose;
 mod execute;
+mod group;
 pub mod journal;
 mod mend;
 pub mod plan;
@@ -34,7 +35,7 @@ use crate::{
 };
 use assemble::{Assembler, Throne};
 use cluster::{Cluster, SqlCluster};
-use diagnose::{Diagnosis, Patience, Remedy, diagnose, is_isolated};
+use diagnose::{Diagnosis, FAILURES, Patience, Remedy, diagnose, is_isolated};
 use journal::Journal;
 use plan::Wish;
 
@@ -357,6 +358,7 @@ impl<C: Cluster> Controller<C> {
                 let names: Vec<_> = writable.iter().map(|&at| self.fleet.servers[at].name.as_str()).collect();
                 format!("{} are all writable: set read_only on all but the primary", names.join(" and "))
             }
+            Diagnosis::GroupElecting => self.sentence_of_group(),
             Diagnosis::NoPrimary => {
                 "no server is writable (read_only is on everywhere, or the primary does not answer)"
                     .to_owned()
@@ -373,11 +375,11 @@ impl<C: Cluster> Controller<C> {
         if self.settings.failover.mode == FailoverMode::Manual {
             return Err("[failover] mode is manual".to_owned());
         }
+        if self.topology.is_group() {
+            return Err(group::ELECTS_ITSELF.to_owned());
+        }
         let reports = self.topology.servers.iter().filter_map(|observed| observed.report.as_ref());
         for report in reports {
-            if report.group.is_some() {
-                return Err("the servers are a replication group, which elects its primary itself".to_owned());
-            }
             if !report.lacks.is_empty() {
                 let lacks = report.lacks.join(", ");
                 return Err(format!(
@@ -418,9 +420,15 @@ impl<C: Cluster> Controller<C> {
         let Request { action, by, answer } = request;
         let outcome = match action {
             Action::SwitchOver { to, force } => match self.find(to.as_deref()) {
+                Ok(to) if self.topology.is_group() => {
+                    self.switch_over_in_group(Wish { to, force }, &by).await
+                }
                 Ok(to) => self.switch_over(Wish { to, force }, &by).await,
                 Err(error) => Err(error),
             },
+            Action::FailOver { .. } if self.topology.is_group() => {
+                Err(format!("{}; SWITCHOVER asks it to elect another", group::ELECTS_ITSELF))
+            }
             Action::FailOver { to, force } => match self.find(to.as_deref()) {
                 Ok(to) => self.fail_over(Wish { to, force }, &by).await,
                 Err(error) => Err(error),
@@ -477,17 +485,27 @@ impl<C: Cluster> Controller<C> {
     fn recognise(&mut self) {
         let current = self.topology.primary;
         if let Some(at) = current
-            && self.topology.servers[at].is_writable()
+            && self.topology.may_rule(at)
         {
             if self.term.is_none() {
                 self.begin_term(at, "it is writable");
             }
             return;
         }
+        let is_only_suspected = |at: usize| {
+            self.topology.servers[at].trouble.as_ref().is_some_and(|trouble| trouble.failures < FAILURES)
+        };
         match self.natural_primary() {
-            Some(at) if current != Some(at) => {
-                self.begin_term(at, "it is writable and replicates from none of the others")
-            }
+            // In multi-primary mode there is always another; nobody is left for a question that was not answered.
+            Some(_) if self.topology.is_group() && current.is_some_and(is_only_suspected) => {}
+            Some(at) if current != Some(at) => self.begin_term(
+                at,
+                if self.topology.is_group() {
+                    "its replication group made it so"
+                } else {
+                    "it is writable and replicates from none of the others"
+                },
+            ),
             _ if current.is_none() => self.topology.primary = self.presumed_primary(),
             _ => {}
         }
@@ -496,13 +514,11 @@ impl<C: Cluster> Controller<C> {
     /// The one server that takes writes and is nobody's replica.
     fn natural_primary(&self) -> Option<usize> {
         let servers = &self.topology.servers;
-        let leads_a_group = |at: usize| {
-            let group = servers[at].report.as_ref().and_then(|report| report.group.as_ref());
-            group.is_none_or(|group| group.is_primary && group.has_majority)
-        };
         let free: Vec<usize> = (0..servers.len())
-            .filter(|&at| servers[at].is_writable() && servers[at].quarantine.is_none())
-            .filter(|&at| self.topology.source_of(at).is_none() && leads_a_group(at))
+            .filter(|&at| self.topology.may_rule(at) && servers[at].quarantine.is_none())
+            .filter(|&at| {
+                self.topology.source_of(at).is_none() && self.topology.has_applied_its_inheritance(at)
+            })
             // One that has not met its source yet, or whose source may be a server never heard of, is a replica all the same.
             .filter(|&at| {
                 let of_unknown =
@@ -513,6 +529,7 @@ impl<C: Cluster> Controller<C> {
         match free[..] {
             [only] => Some(only),
             [] => None,
+            _ if self.topology.is_group() => self.one_of_the_group(&free),
             // Of several the one that was primary last; the others are not believed.
             _ => {
                 let last = self.journal.record().primary.as_deref();

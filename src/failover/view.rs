@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Controller, assemble::why_out, cluster::Cluster, plan};
-use crate::control::{Role, ServerView, View};
+use super::{Controller, assemble::why_out, cluster::Cluster, group, plan};
+use crate::{
+    control::{Role, ServerView, View},
+    topology::group::GroupMember,
+};
 
 /// How long it takes to know that a primary is dead, roughly: measured with `scripts/faults`.
 const DETECTION: Duration = Duration::from_millis(300);
@@ -18,7 +21,11 @@ impl<C: Cluster> Controller<C> {
             diagnosis: self.diagnosis.label(),
             diagnosis_detail: self.sentence(&self.diagnosis),
             servers,
-            preview: plan::preview(&self.topology, DETECTION),
+            preview: if self.topology.is_group() {
+                group::preview(&self.topology)
+            } else {
+                plan::preview(&self.topology, DETECTION)
+            },
             automatic: self.may_act(),
         };
         self.control.view.store(Arc::new(view));
@@ -31,13 +38,16 @@ impl<C: Cluster> Controller<C> {
             Role::Primary
         } else if observed.quarantine.is_some() {
             Role::Quarantined
-        } else if observed.replication().is_some() {
+        } else if observed.replication().is_some()
+            || self.topology.member(at).is_some_and(GroupMember::follows)
+        {
             Role::Replica
         } else {
             Role::Unknown
         };
+        let has_lost_its_group = self.topology.is_group() && !self.topology.may_rule(at);
         let out = match (&observed.quarantine, why_out(&self.topology, at)) {
-            _ if is_primary => None,
+            _ if is_primary && !has_lost_its_group => None,
             (Some(why), Some("quarantined")) => Some(format!("quarantined: {why}")),
             (_, out) => out.map(str::to_owned),
         };

@@ -1,5 +1,7 @@
 //! The questions: one server's role, version, replication threads, GTIDs and semi-synchronous replication.
 
+mod group;
+
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
@@ -14,7 +16,7 @@ use crate::{
         Flavour, Gtids,
         dialect::{self, SemiSyncWords},
         flavour::Version,
-        report::{GroupMember, Problem, Receiver, Replication, Report, SemiSync},
+        report::{Problem, Receiver, Replication, Report, SemiSync},
     },
 };
 
@@ -101,7 +103,7 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
     }
     let read_only = settings.is_on("read_only");
     Ok(Report {
-        group: answers.get(6).and_then(|answer| group(answer, &identity)),
+        group: group::member(&settings, answers.get(6), &identity),
         read_only,
         super_read_only: if flavour == Flavour::MySql {
             settings.is_on("super_read_only")
@@ -254,7 +256,9 @@ fn replication(version: &Version, answer: &Own) -> Result<Option<Replication>, P
 fn main_channel(answer: &Own) -> Option<usize> {
     let name = |row| text(answer, row, "Channel_Name").or_else(|| text(answer, row, "Connection_name"));
     let unnamed = (0..answer.rows.len()).find(|&row| name(row).is_none_or(|name| name.is_empty()));
-    unnamed.or((answer.rows.len() == 1).then_some(0))
+    // A replication group's own channels say nothing of a source.
+    let is_groups = |row| name(row).is_some_and(|name| name.starts_with("group_replication_"));
+    unnamed.or((answer.rows.len() == 1 && !is_groups(0)).then_some(0))
 }
 
 /// The value of a column, as text; `None` if there is no such column.
@@ -269,19 +273,6 @@ fn signs_of_life(answer: &Own) -> String {
     let Some(row) = main_channel(answer) else { return String::new() };
     let names = ["Slave_received_heartbeats", "Master_Log_File", "Read_Master_Log_Pos", "Gtid_IO_Pos"];
     names.map(|name| text(answer, row, name).unwrap_or_default()).join(" ")
-}
-
-fn group(answer: &Own, identity: &str) -> Option<GroupMember> {
-    let members: Vec<[String; 3]> = (0..answer.rows.len())
-        .map(|row| {
-            ["MEMBER_ID", "MEMBER_STATE", "MEMBER_ROLE"]
-                .map(|name| text(answer, row, name).unwrap_or_default())
-        })
-        .collect();
-    let [_, state, role] = members.iter().find(|[id, ..]| id == identity)?.clone();
-    let seen = members.iter().filter(|[_, state, _]| matches!(state.as_str(), "ONLINE" | "RECOVERING"));
-    let has_majority = seen.count() * 2 > members.len();
-    Some(GroupMember { is_primary: role == "PRIMARY" && state == "ONLINE", has_majority, state })
 }
 
 fn problem(error: AskError, flavour: Flavour) -> Problem {
@@ -334,7 +325,7 @@ impl From<ConnectError> for Problem {
 mod tests {
     use super::*;
 
-    fn answer(columns: &[&str], rows: &[&[&str]]) -> Own {
+    pub(super) fn answer(columns: &[&str], rows: &[&[&str]]) -> Own {
         Own {
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             rows: rows
@@ -369,26 +360,12 @@ mod tests {
     }
 
     #[test]
-    fn a_group_member_without_a_majority_is_known_as_such() {
-        let columns = ["MEMBER_ID", "MEMBER_STATE", "MEMBER_ROLE"];
-        let seen = answer(
-            &columns,
-            &[
-                &["a", "ONLINE", "PRIMARY"],
-                &["b", "UNREACHABLE", "SECONDARY"],
-                &["c", "UNREACHABLE", "SECONDARY"],
-            ],
-        );
-        let member = group(&seen, "a").unwrap();
-        assert!(member.is_primary && !member.has_majority);
-        assert_eq!(group(&seen, "d"), None);
-    }
-
-    #[test]
     fn the_unnamed_channel_is_the_one_that_counts() {
         let columns = ["Channel_Name", "Source_UUID"];
         assert_eq!(main_channel(&answer(&columns, &[&["x", "1"], &["", "2"]])), Some(1));
         assert_eq!(main_channel(&answer(&columns, &[&["x", "1"], &["y", "2"]])), None);
         assert_eq!(main_channel(&answer(&columns, &[])), None);
+        assert_eq!(main_channel(&answer(&columns, &[&["x", "1"]])), Some(0));
+        assert_eq!(main_channel(&answer(&columns, &[&["group_replication_recovery", "1"]])), None);
     }
 }

@@ -2,7 +2,7 @@
 //! and that changes what they are to each other.
 //!
 //! Facts: MySQL 8.0, 8.4 and 9 manuals, "Replication Statements"; MariaDB Knowledge Base, "Replication Commands"; tried on
-//! MySQL 9.7 and MariaDB 11.8.
+//! MySQL 8.0.28, 8.0.46, 8.4 and 9.7, MariaDB 10.6, 10.11 and 11.8.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use super::{Flavour, flavour::Version};
 const NEW_WORDS: u32 = 80022;
 /// CHANGE REPLICATION SOURCE TO since 8.0.23.
 const CHANGE_SOURCE: u32 = 80023;
+/// group_replication_set_as_primary() with a timeout since 8.0.29.
+const BOUNDED_ELECTION: u32 = 80029;
 
 /// Which words a server's semi-synchronous plugins use for their variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,7 +95,8 @@ pub const SETTINGS: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_
      'log_replica_updates', 'log_slave_updates', 'max_connections', \
      'rpl_semi_sync_source_enabled', 'rpl_semi_sync_source_timeout', 'rpl_semi_sync_source_wait_for_replica_count', \
      'rpl_semi_sync_replica_enabled', 'rpl_semi_sync_master_enabled', 'rpl_semi_sync_master_timeout', \
-     'rpl_semi_sync_master_wait_for_slave_count', 'rpl_semi_sync_slave_enabled')";
+     'rpl_semi_sync_master_wait_for_slave_count', 'rpl_semi_sync_slave_enabled', 'group_replication_group_name', \
+     'group_replication_single_primary_mode', 'group_replication_member_weight')";
 
 /// The counters: a row for each that this one has. By LIKE, and in two questions: with WHERE MariaDB computes all counters,
 /// some of which wait for commits that wait for an acknowledgement (seen on 11.8).
@@ -106,9 +109,11 @@ pub const CONTACT: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, GREATEST(s.LAST_HEA
      c.HEARTBEAT_INTERVAL AS heartbeat FROM performance_schema.replication_connection_status s \
      JOIN performance_schema.replication_connection_configuration c USING (CHANNEL_NAME) WHERE CHANNEL_NAME = ''";
 
-/// MySQL: the members of the replication group, if the server is one.
-pub const GROUP: &str = "SELECT MEMBER_ID, MEMBER_STATE, MEMBER_ROLE FROM performance_schema.replication_group_members \
-     WHERE MEMBER_ID <> ''";
+/// MySQL: the members of the replication group as the server sees them, and what it has received of them itself.
+pub const GROUP: &str = "SELECT m.MEMBER_ID, m.MEMBER_STATE, m.MEMBER_ROLE, s.RECEIVED_TRANSACTION_SET \
+     FROM performance_schema.replication_group_members m \
+     LEFT JOIN performance_schema.replication_connection_status s ON s.CHANNEL_NAME = m.CHANNEL_NAME \
+     WHERE m.MEMBER_ID <> ''";
 
 /// How the server replicates: no row if it does not.
 pub const fn replication(version: &Version) -> &'static str {
@@ -184,6 +189,16 @@ impl Version {
     /// Stops being a replica, for good. Still read-only.
     pub fn leave_source(&self) -> Vec<String> {
         vec![format!("STOP {}", self.replica()), format!("RESET {} ALL", self.replica())]
+    }
+
+    /// Has a replication group make the member of this identity its primary. The second argument, how long others' open
+    /// transactions may take before they are ended, is known since 8.0.29; before, they are waited for.
+    pub fn lead_group(&self, member: &str, at_most: Duration) -> String {
+        let member = literal(member);
+        if self.number < BOUNDED_ELECTION {
+            return format!("SELECT group_replication_set_as_primary({member})");
+        }
+        format!("SELECT group_replication_set_as_primary({member}, {})", at_most.as_secs().max(1))
     }
 
     /// Takes writes. On MySQL this clears `super_read_only` too.
@@ -318,51 +333,4 @@ fn literal(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn follow() -> Follow {
-        let login = ReplicationLogin { user: "r".into(), password: r"a'b\c".into(), tls: true };
-        Follow {
-            host: "db2".into(),
-            port: 3306,
-            login: Some(login),
-            acknowledge: true,
-            heartbeat: Duration::from_millis(200),
-            was_primary: true,
-        }
-    }
-
-    #[test]
-    fn each_version_is_spoken_to_in_its_words() {
-        let old = Version::parse("8.0.20");
-        assert_eq!(old.stop_receiving(), "STOP SLAVE IO_THREAD");
-        assert!(old.follow(&follow())[1].starts_with("CHANGE MASTER TO MASTER_HOST = 'db2'"));
-        let new = Version::parse("9.7.4");
-        assert_eq!(new.leave_source(), ["STOP REPLICA", "RESET REPLICA ALL"]);
-        assert!(new.follow(&follow())[1].contains(r"SOURCE_PASSWORD = 'a''b\\c', SOURCE_SSL = 1"));
-        let maria = Version::parse("11.8.6-MariaDB");
-        assert_eq!(maria.follow(&follow())[1], "SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos");
-        assert_eq!(maria.close(Duration::from_millis(300))[0], "SET SESSION lock_wait_timeout = 1");
-    }
-
-    #[test]
-    fn semi_sync_speaks_the_plugins_words() {
-        let version = Version::parse("9.7.4");
-        let settings = SourceSettings { wait_for: 2, timeout: Duration::from_secs(9_999_999) };
-        assert_eq!(
-            version.semi_sync_source(SemiSyncWords::SourceReplica, Some(&settings)),
-            [
-                "SET GLOBAL rpl_semi_sync_source_wait_for_replica_count = 2",
-                "SET GLOBAL rpl_semi_sync_source_timeout = 4294967295",
-                "SET GLOBAL rpl_semi_sync_source_enabled = ON",
-            ]
-        );
-        assert!(version.semi_sync_source(SemiSyncWords::None, None).is_empty());
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        assert_eq!(format!("{:?}", follow()), "Follow(db2:3306)");
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 pub mod dialect;
 pub mod flavour;
+pub mod group;
 pub mod gtid;
 pub mod gtids;
 pub mod lag;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    group::GroupMember,
     gtids::Gtids,
     report::{Problem, Receiver, Replication, Report},
 };
@@ -162,7 +163,9 @@ impl Topology {
                 && is_earlier
                 && let Some(report) = &other.report
             {
-                other.errant = report.executed.minus(&executed);
+                // A group's members commit on their own what all have agreed on: one may be ahead of its primary.
+                let agrees = report.group.as_ref().is_some_and(GroupMember::follows);
+                other.errant = if agrees { Gtids::default() } else { report.executed.minus(&executed) };
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{dialect::SemiSyncWords, flavour::Version, gtids::Gtids};
+use super::{dialect::SemiSyncWords, flavour::Version, group::GroupMember, gtids::Gtids};
 
 /// What a server said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Report {
     pub semi_sync: SemiSync,
     /// Its replication, if it replicates from somewhere.
     pub replication: Option<Replication>,
-    /// Its place in a replication group, if it is a member of one.
+    /// Its place in a replication group, if it is a member of one or set up to be.
     pub group: Option<GroupMember>,
     /// How many clients it takes at most: `@@max_connections`.
     pub max_connections: u64,
@@ -96,17 +96,6 @@ pub enum Receiver {
     Connecting,
     /// It does nothing.
     Stopped,
-}
-
-/// A member of MySQL's Group Replication, which elects its primary itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupMember {
-    /// `MEMBER_STATE`: ONLINE, RECOVERING, …
-    pub state: String,
-    /// Whether the group made it the primary.
-    pub is_primary: bool,
-    /// Whether it sees most of the group.
-    pub has_majority: bool,
 }
 
 /// Why a server said nothing.

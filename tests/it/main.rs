@@ -16,6 +16,7 @@ mod commands;
 mod consistency;
 mod errors;
 mod follow_ups;
+mod group_replication;
 mod kill;
 mod lag;
 mod login;

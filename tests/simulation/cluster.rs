@@ -293,6 +293,7 @@ impl FakeCluster {
                     Statement::SemiSource(settings),
                 ],
             ),
+            Act::Lead { .. } => panic!("the model has no replication groups"),
             Act::SemiSync(settings) => (SHORT, vec![Statement::SemiSource(settings)]),
             Act::Follow(follow) => {
                 let source = follow.host.trim_start_matches("db").parse::<usize>().expect("a name") - 1;

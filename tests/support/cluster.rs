@@ -118,20 +118,68 @@ pub fn options(host: String, port: u16, user: &str, password: &str) -> OptsBuild
 impl Cluster {
     /// Starts one; `name` tells it from others of the flavour.
     pub async fn start(flavour: Flavour, name: &str) -> Result<Self> {
-        let network = format!("{}-{}-{name}-{}", *reaper::LABEL, std::process::id(), flavour.name());
-        let [db1, db2, db3] = tokio::try_join!(
-            node(flavour, &network, 1),
-            node(flavour, &network, 2),
-            node(flavour, &network, 3)
-        )
-        .map(|(db1, db2, db3)| [db1, db2, db3])?;
-        let cluster = Self { flavour, nodes: [db1, db2, db3] };
-        tokio::try_join!(
-            first_answer(&cluster.nodes[0]),
-            first_answer(&cluster.nodes[1]),
-            first_answer(&cluster.nodes[2])
-        )?;
+        let cluster = Self::of_nodes(flavour, name, ["primary", "replica", "replica"], |host| {
+            // Its name for people: no other container knows it by that.
+            let name = host.rsplit('-').next().unwrap_or(host);
+            vec![format!("--report-host={name}")]
+        });
+        let cluster = cluster.await?;
         cluster.set_up().await?;
+        Ok(cluster)
+    }
+
+    /// Three members of a replication group, of which db1 is the primary.
+    pub async fn start_group(name: &str) -> Result<Self> {
+        let cluster = Self::of_nodes(Flavour::MySql, name, ["group"; 3], |host| {
+            let network = host.trim_end_matches(|last| last != '-');
+            vec![
+                format!("--report-host={host}"),
+                format!("--loose-group-replication-local-address={host}:33061"),
+                format!(
+                    "--loose-group-replication-group-seeds={}",
+                    NODES.map(|name| format!("{network}{name}:33061")).join(",")
+                ),
+            ]
+        });
+        let cluster = cluster.await?;
+        let [first, others @ ..] = &cluster.nodes;
+        root(first, BEGIN_GROUP).await.context("beginning a group")?;
+        takes_writes(first).await?;
+        root(first, accounts(Flavour::MySql)).await.context("accounts")?;
+        root(first, "GRANT GROUP_REPLICATION_ADMIN ON *.* TO dauphin@'%'").await?;
+        for node in others {
+            cluster.join(node).await?;
+        }
+        cluster.replicated().await?;
+        for node in &cluster.nodes {
+            log_everything(node, Flavour::MySql).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Lets a server join the replication group, which returns when it has begun to.
+    pub async fn join(&self, node: &Node) -> Result<()> {
+        root(node, JOIN_GROUP).await.with_context(|| format!("{} joins the group", node.name))
+    }
+
+    async fn of_nodes(
+        flavour: Flavour,
+        name: &str,
+        roles: [&str; 3],
+        arguments: impl Fn(&str) -> Vec<String>,
+    ) -> Result<Self> {
+        let network = format!("{}-{}-{name}-{}", *reaper::LABEL, std::process::id(), flavour.name());
+        let start = |number: usize| {
+            let host = format!("{network}-{}", NODES[number - 1]);
+            let mut all = vec![format!("--server-id={number}")];
+            all.extend(arguments(&host));
+            let (network, role) = (network.clone(), roles[number - 1]);
+            async move { node(flavour, &network, number, role, all).await }
+        };
+        let (db1, db2, db3) = tokio::try_join!(start(1), start(2), start(3))?;
+        let cluster = Self { flavour, nodes: [db1, db2, db3] };
+        let [db1, db2, db3] = &cluster.nodes;
+        tokio::try_join!(first_answer(db1), first_answer(db2), first_answer(db3))?;
         Ok(cluster)
     }
 
@@ -193,9 +241,14 @@ impl Cluster {
     }
 }
 
-async fn node(flavour: Flavour, network: &str, number: usize) -> Result<Node> {
+async fn node(
+    flavour: Flavour,
+    network: &str,
+    number: usize,
+    role: &str,
+    arguments: Vec<String>,
+) -> Result<Node> {
     let name = NODES[number - 1];
-    let role = if number == 1 { "primary" } else { "replica" };
     let (image, host) = (flavour.image(), format!("{network}-{name}"));
     let (repository, tag) = image.rsplit_once(':').context("an image's name has a tag")?;
     let config = |file: &str, order: u8| {
@@ -208,7 +261,7 @@ async fn node(flavour: Flavour, network: &str, number: usize) -> Result<Node> {
     };
     let request: ContainerRequest<GenericImage> = GenericImage::new(repository, tag)
         .with_wait_for(WaitFor::Nothing)
-        .with_cmd([format!("--server-id={number}"), format!("--report-host={name}")])
+        .with_cmd(arguments)
         .with_network(network)
         .with_container_name(&host)
         .with_label(reaper::LABEL.as_str(), std::process::id().to_string())
@@ -238,6 +291,16 @@ async fn first_answer(node: &Node) -> Result<()> {
     Ok(())
 }
 
+/// MySQL 8.0 says that a group has begun before its first member takes writes.
+async fn takes_writes(node: &Node) -> Result<()> {
+    let start = Instant::now();
+    while let Err(error) = root(node, "CREATE DATABASE IF NOT EXISTS app").await {
+        ensure!(start.elapsed() < Duration::from_secs(30), "{} takes no writes: {error:#}", node.name);
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 /// As root, whom every server has before any replication.
 async fn root(node: &Node, statements: &str) -> Result<()> {
     let mut connection = timeout(Duration::from_secs(10), Conn::new(node.options("root", "root"))).await??;
@@ -260,6 +323,17 @@ async fn log_everything(node: &Node, flavour: Flavour) -> Result<()> {
     let statements = format!("{statements}; SET GLOBAL general_log = ON");
     root(node, &statements).await.with_context(|| format!("the general log of {}", node.name))
 }
+
+/// What a new group's first member is told. It logs in to the others, to catch up, as root, whom all have by themselves.
+const BEGIN_GROUP: &str = "CHANGE REPLICATION SOURCE TO SOURCE_USER = 'root', SOURCE_PASSWORD = 'root'
+       FOR CHANNEL 'group_replication_recovery';
+     SET GLOBAL group_replication_bootstrap_group = ON;
+     START GROUP_REPLICATION;
+     SET GLOBAL group_replication_bootstrap_group = OFF";
+
+const JOIN_GROUP: &str = "CHANGE REPLICATION SOURCE TO SOURCE_USER = 'root', SOURCE_PASSWORD = 'root'
+       FOR CHANNEL 'group_replication_recovery';
+     START GROUP_REPLICATION";
 
 /// The statements that make the accounts; they switch semi-synchronous replication off, for no replica is there yet.
 pub fn accounts(flavour: Flavour) -> &'static str {

@@ -106,6 +106,16 @@ pub fn check_apart(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
     });
 }
 
+/// Plays a story on three members of a replication group of MySQL's, which are its own.
+pub fn check_group(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
+    on_both(async |flavour| {
+        if flavour == Flavour::MySql {
+            let cluster = Cluster::start_group("group").await.unwrap_or_else(|error| panic!("{error:#}"));
+            play(Box::leak(Box::new(cluster)), options, &story).await;
+        }
+    });
+}
+
 async fn start(flavour: Flavour, name: &str) -> Cluster {
     Cluster::start(flavour, name)
         .await
