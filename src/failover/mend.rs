@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     control::Phase,
-    topology::{Flavour, dialect::SourceSettings, observed::Observed, report::Receiver},
+    topology::{Flavour, Gtids, dialect::SourceSettings, observed::Observed, report::Receiver},
 };
 
 /// How long after an attempt the next is made.
@@ -116,10 +116,42 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    /// Keeps how the primary waits for acknowledgements, for a dauphin that comes when it is gone.
-    pub(super) fn remember_semi_sync(&mut self) {
+    /// Keeps which incarnation of each server was seen in its place: the primary's, as it takes writes, and of each other the
+    /// one that has all that the primary had when it began. A later one may lack what an earlier one acknowledged.
+    fn remember_incarnations(&mut self, primary: usize) {
+        // So long that the next is told apart by `Report::started`.
+        const LONG_ENOUGH: Duration = Duration::from_secs(2);
+        let of_primary = &self.topology.servers[primary];
+        let recent = of_primary.asked_at.map(|asked_at| asked_at + Duration::from_secs(1));
+        let is_in_place = |observed: &Observed| {
+            let executed = of_primary.report.as_ref().map(|report| &report.executed);
+            observed.asked_at <= recent && executed.is_some_and(|executed| observed.has().covers(executed))
+        };
+        let news = |(at, observed): (usize, &Observed)| {
+            let report = observed.report.as_ref().filter(|_| observed.is_reached())?;
+            let is_new = observed.steady.is_none_or(|known| !report.is_of(known));
+            let is_it = is_new && report.uptime >= LONG_ENOUGH && (at == primary || is_in_place(observed));
+            is_it.then_some((at, report.started))
+        };
+        let news: Vec<(usize, u64)> = self.topology.servers.iter().enumerate().filter_map(news).collect();
+        for (at, started) in news {
+            let observed = &mut self.topology.servers[at];
+            observed.steady = Some(started);
+            let name = observed.name.clone();
+            let written = self.journal.change(|record| {
+                record.incarnations.insert(name, started);
+            });
+            if let Err(error) = written {
+                self.lose_authority(&error);
+            }
+        }
+    }
+
+    /// Keeps what a dauphin needs to know that comes when the primary is gone: also how it waits for acknowledgements.
+    pub(super) fn remember(&mut self) {
         let primary = self.topology.primary.filter(|&at| self.topology.servers[at].is_writable());
         let (Some(primary), Some(_)) = (primary, &self.term) else { return };
+        self.remember_incarnations(primary);
         if self.journal.record().half_fenced.is_some() {
             return;
         }
@@ -160,9 +192,11 @@ impl<C: Cluster> Controller<C> {
         }
         if let Some(why) = cannot_follow(server, source, &has) {
             let why = format!("{why}; {}", self.how_to_rebuild(at, primary));
-            return self.quarantine(at, why);
+            self.quarantine(at, why);
+            return self.suspend_semi_sync(primary, &has);
         }
         let follow = self.follow(primary, at);
+        self.topology.servers[at].told_to_follow = Some(Instant::now());
         match self.act(at, Act::Follow(follow)).await {
             Ok(()) => {
                 self.look_at(&[at]).await;
@@ -208,6 +242,30 @@ impl<C: Cluster> Controller<C> {
             self.lose_authority(&error);
         }
         self.control.events.record("rejoined", Some(&name), format!("{name} is a replica again"));
+    }
+
+    /// Has commits wait no more if too few are left that could ever acknowledge before a person has rebuilt one.
+    fn suspend_semi_sync(&mut self, primary: usize, has: &Gtids) {
+        let source = &self.topology.servers[primary];
+        let Some(waits) = source.report.as_ref().map(|report| &report.semi_sync) else { return };
+        let may_acknowledge = |at: usize| {
+            let observed = &self.topology.servers[at];
+            observed.quarantine.is_none()
+                || observed.is_reached() && cannot_follow(observed, source, has).is_none()
+        };
+        let others = (0..self.fleet.servers.len()).filter(|&at| at != primary);
+        let enough = others.filter(|&at| may_acknowledge(at)).count() >= waits.wait_for.max(1) as usize;
+        if !waits.source_enabled || enough {
+            return;
+        }
+        let settings = settings_of(waits);
+        // What follows from it is done by `restore_semi_sync`.
+        if let Err(error) = self.journal.change(|record| record.semi_sync = Some((&settings).into())) {
+            self.lose_authority(&error);
+        }
+        let name = self.fleet.servers[primary].name.clone();
+        let message = format!("commits on {name} do not wait for replicas: too few are left that can follow");
+        self.control.events.record("semi_sync_suspended", Some(&name), message);
     }
 
     /// Once enough replicas are there to acknowledge, commits wait for them again.
