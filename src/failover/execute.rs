@@ -473,9 +473,9 @@ impl<C: Cluster> Controller<C> {
         let started = self.all(&now, |_| Act::StartReceiving).await;
         let failed = started.into_iter().filter(|(_, done)| done.is_err()).map(|(at, _)| at);
         let frozen: Vec<String> = failed.chain(later).map(|at| self.name(at)).collect();
-        let mut is_open = reopen;
+        // The old primary may be told to close yet by a statement that nobody waits for any more.
+        let is_half_fenced = reopen || self.journal.record().operation.is_some();
         if reopen && let Err(error) = self.open_again(old).await {
-            is_open = false;
             let name = self.name(old);
             let message = format!(
                 "{name} could not be made writable again: {error}; run SET GLOBAL read_only = OFF there"
@@ -483,10 +483,11 @@ impl<C: Cluster> Controller<C> {
             self.control.events.record("reopen_failed", Some(&name), message);
         }
         self.look_at(&[old]).await;
-        let half_fenced = (!is_open && (reopen || !stopped.is_empty())).then(|| self.name(old));
+        let half_fenced = is_half_fenced.then(|| self.name(old));
+        self.mending.opened_again = None;
         let written = self.journal.change(|record| {
             record.operation = None;
-            record.half_fenced = half_fenced.or(record.half_fenced.take()).filter(|_| !is_open);
+            record.half_fenced = half_fenced.or(record.half_fenced.take());
             record.frozen.retain(|name| !frozen.contains(name));
             record.frozen.extend(frozen);
         });

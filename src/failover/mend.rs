@@ -18,10 +18,15 @@ use crate::{
 /// How long after an attempt the next is made.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How long after it was given up a statement may still close a server.
+const LATE: Duration = Duration::from_secs(3);
+
 /// When what was last tried.
 #[derive(Debug, Default)]
 pub(super) struct Mending {
     not_before: Vec<Option<Instant>>,
+    /// Since when the primary that may have been fenced should take writes again.
+    pub(super) opened_again: Option<Instant>,
 }
 
 impl Mending {
@@ -89,7 +94,8 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    /// Lets a primary go on that may have been fenced, in part, after it had been given up to fence it.
+    /// Lets a primary go on that may have been fenced, in part, after it had been given up to fence it; and sees that it does:
+    /// what a server has begun it ends, whether or not anybody waits for it.
     pub(super) async fn unfence(&mut self) {
         let Some(name) = self.journal.record().half_fenced.clone() else { return };
         let at = self.fleet.servers.iter().position(|server| server.name == name);
@@ -109,8 +115,13 @@ impl<C: Cluster> Controller<C> {
                     return;
                 }
                 self.look_at(&[at]).await;
+                let opened_at = *self.mending.opened_again.get_or_insert_with(Instant::now);
+                if opened_at.elapsed() < LATE {
+                    return;
+                }
             }
         }
+        self.mending.opened_again = None;
         if let Err(error) = self.journal.change(|record| record.half_fenced = None) {
             self.lose_authority(&error);
         }
@@ -170,12 +181,7 @@ impl<C: Cluster> Controller<C> {
     async fn bring_back(&mut self, at: usize, primary: usize) {
         let name = self.fleet.servers[at].name.clone();
         if self.topology.servers[at].is_writable() {
-            let fenced = self.act(at, Act::Fence).await;
-            let message = match fenced {
-                Ok(()) => format!("{name} came back taking writes, and was made read-only"),
-                Err(error) => format!("{name} came back taking writes and cannot be made read-only: {error}"),
-            };
-            self.control.events.record("fenced", Some(&name), message);
+            self.fence_returned(at).await;
         }
         // In this order: what the primary is given meanwhile must not look like the other's own.
         self.look_at(&[at]).await;
@@ -208,6 +214,15 @@ impl<C: Cluster> Controller<C> {
                 self.control.events.record("follow_failed", Some(&name), message);
             }
         }
+    }
+
+    pub(super) async fn fence_returned(&self, at: usize) {
+        let name = &self.fleet.servers[at].name;
+        let message = match self.act(at, Act::Fence).await {
+            Ok(()) => format!("{name} came back taking writes, and was made read-only"),
+            Err(error) => format!("{name} came back taking writes and cannot be made read-only: {error}"),
+        };
+        self.control.events.record("fenced", Some(name), message);
     }
 
     fn how_to_rebuild(&self, at: usize, primary: usize) -> String {

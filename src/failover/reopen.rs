@@ -20,6 +20,7 @@ impl<C: Cluster> Controller<C> {
         }
         self.retry_at = Instant::now() + PAUSE;
         self.look_at_all(primary).await;
+        self.fence_deposed(primary).await;
         if let Err(why) = self.may_reopen(primary) {
             return self.refuse_to_reopen(primary, &why);
         }
@@ -47,6 +48,7 @@ impl<C: Cluster> Controller<C> {
             let (host, port) = &replication.source_address;
             return Err(format!("{name} replicates from {host}:{port}, and no primary is known to replace"));
         }
+        self.fence_deposed(at).await;
         if let Some(other) = self.others(at).find(|other| other.is_writable()) {
             return Err(format!("{} takes writes", other.name));
         }
@@ -80,6 +82,17 @@ impl<C: Cluster> Controller<C> {
                     .all(|other| other == at || self.topology.source_of(other) == Some(at))
         };
         (0..self.topology.servers.len()).find(is_it)
+    }
+
+    /// Those that came back taking writes while there was no primary to follow.
+    async fn fence_deposed(&mut self, candidate: usize) {
+        for at in (0..self.topology.servers.len()).filter(|&at| at != candidate) {
+            let observed = &self.topology.servers[at];
+            if observed.quarantine.is_some() && observed.is_writable() {
+                self.fence_returned(at).await;
+                self.look_at(&[at]).await;
+            }
+        }
     }
 
     /// The candidate last: what it has been given meanwhile must not look like the others' own.

@@ -25,7 +25,7 @@ use story::{Outcome, PERILOUS, play};
 const SEEDS: u64 = 1_000;
 
 /// Seeds beyond those that have found something.
-const FOUND: [u64; 8] = [2_874, 2_887, 3_146, 3_270, 3_750, 3_930, 4_947, 5_518];
+const FOUND: [u64; 12] = [1_380, 1_890, 2_430, 2_874, 2_887, 3_146, 3_270, 3_750, 3_930, 4_947, 5_518, 5_526];
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
