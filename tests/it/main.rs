@@ -25,6 +25,7 @@ mod own_writes;
 mod pool;
 mod prepared;
 mod reset;
+mod restarts;
 mod splitting;
 mod state;
 mod temporary_tables;
