@@ -367,6 +367,14 @@ fn obstacles(preview: &mut Preview, topology: &Topology, old: usize, replicas: &
             ));
         }
     }
+    let others = topology.servers.len() - 1;
+    let acknowledge = topology.servers[old].report.as_ref().map_or(0, |report| report.semi_sync.clients);
+    if acknowledge as usize > others {
+        obstacles.push(format!(
+            "{acknowledge} replicas acknowledge transactions, and dauphin knows of {others}: what only the others have would be \
+             lost; add them to `servers`, or have them not acknowledge"
+        ));
+    }
     for &at in replicas {
         let observed = &topology.servers[at];
         let Some(replication) = observed.replication() else { continue };
@@ -537,5 +545,13 @@ mod tests {
         assert_eq!(preview.candidate.as_deref(), Some("db2"));
         assert_eq!((preview.transactions_at_risk, preview.at_risk), (2, format!("{}:11-12", uuid(1))));
         assert_eq!(preview.obstacles, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_preview_warns_of_replicas_that_dauphin_does_not_know() {
+        let mut topology = healthy(&set(10));
+        put(&mut topology, 0, |report| report.semi_sync.clients = 3);
+        let preview = preview(&topology, Duration::from_millis(300));
+        assert!(preview.obstacles[0].contains("3 replicas acknowledge"), "{:?}", preview.obstacles);
     }
 }

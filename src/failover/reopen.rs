@@ -21,12 +21,13 @@ impl<C: Cluster> Controller<C> {
         self.retry_at = Instant::now() + PAUSE;
         self.look_at_all(primary).await;
         self.fence_deposed(primary).await;
-        if let Err(why) = self.may_reopen(primary) {
-            return self.refuse_to_reopen(primary, &why);
-        }
-        if self.open_again(primary).await.is_ok() {
-            self.look_at(&[primary]).await;
-            self.tell_reopened(primary);
+        let opened = match self.may_reopen(primary) {
+            Ok(()) => self.open_alone(primary).await,
+            Err(why) => Err(why),
+        };
+        match opened {
+            Ok(()) => self.tell_reopened(primary),
+            Err(why) => self.refuse_to_reopen(primary, &why),
         }
     }
 
@@ -58,17 +59,22 @@ impl<C: Cluster> Controller<C> {
                 return Err(format!("{why}; FAILOVER TO {name} FORCE does without"));
             }
         }
-        let opened = match self.claim_all().await {
-            Ok(()) => self.open_again(at).await.map_err(|error| format!("{name}: {error}")),
-            Err(error) => Err(error),
-        };
-        self.release_claims().await;
-        opened?;
-        self.look_at(&[at]).await;
+        self.open_alone(at).await?;
         self.begin_term(at, &format!("it was named by {by}"));
         self.judge();
         self.tell_reopened(at);
         Ok(format!("{name} takes writes"))
+    }
+
+    /// While no other dauphin changes the primary.
+    async fn open_alone(&mut self, at: usize) -> Result<(), String> {
+        let opened = match self.claim_all().await {
+            Ok(()) => self.open_again(at).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        self.release_claims().await;
+        self.look_at(&[at]).await;
+        opened
     }
 
     /// The server that is the primary by all that can be seen, but for taking no writes.
@@ -113,6 +119,10 @@ impl<C: Cluster> Controller<C> {
         }
         if !self.has_seen_a_term {
             self.everyone_agrees(primary)?;
+        }
+        let lacks = self.topology.seen.minus(&observed.has());
+        if !lacks.is_empty() {
+            return Err(format!("{} came back without {lacks}", observed.name));
         }
         self.nobody_is_ahead(primary)
     }
