@@ -15,7 +15,7 @@ use dauphin::{
     session::Context,
     topology::Flavour,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
@@ -119,7 +119,8 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     let published = Arc::new(Published::default());
     let context = Arc::new(Context::new(config.clone(), fleet.clone(), published.clone())?);
     let (control, requests) = Control::new();
-    let watching = watch(&context, control.clone(), requests)?;
+    let stop_watching = CancellationToken::new();
+    let (watching, controller) = watch(&context, control.clone(), requests, stop_watching.clone())?;
     let stop = CancellationToken::new();
     let admin =
         Admin::new(context.clone(), control, file.to_owned(), config_file, set_log_level, stop.clone());
@@ -129,6 +130,8 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     };
     watching.spawn(admin.serve(listening));
     let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, stop));
+    stop_watching.cancel();
+    watching.block_on(end_controller(controller));
     // Its tasks are dropped, which removes the files of sockets.
     watching.shutdown_timeout(Duration::from_millis(500));
     outcome
@@ -139,7 +142,8 @@ fn watch(
     context: &Arc<Context>,
     control: Arc<Control>,
     requests: mpsc::Receiver<Request>,
-) -> anyhow::Result<tokio::runtime::Runtime> {
+    stop: CancellationToken,
+) -> anyhow::Result<(tokio::runtime::Runtime, JoinHandle<()>)> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("dauphin-control")
@@ -154,9 +158,22 @@ fn watch(
         requests,
         journal: failover::open_journal(&config.failover.state_file),
         settings: failover::Settings::new(&config, &account),
+        stop,
     };
-    runtime.spawn(async move { failover::run(&config, &account, parts).await });
-    Ok(runtime)
+    let controller = runtime.spawn(async move { failover::run(&config, &account, parts).await });
+    Ok((runtime, controller))
+}
+
+/// A change of the primary that is under way ends, or is undone: the next start would do so, but until then nobody might be
+/// able to write. Bounded; a second signal ends the waiting.
+async fn end_controller(controller: JoinHandle<()>) {
+    const AT_MOST: Duration = Duration::from_secs(10);
+    tokio::select! {
+        ended = tokio::time::timeout(AT_MOST, controller) => if ended.is_err() {
+            tracing::warn!(?AT_MOST, "stopping in the middle of a change of the primary: the next start goes on with it");
+        },
+        _ = stop_signal() => {}
+    }
 }
 
 fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {

@@ -275,7 +275,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[TO server] [FORCE]",
         path: "failover",
         verb: Verb::Act(Deed::FailOver),
-        help: "Promotes a replica although, or because, the primary is gone. FORCE: also if transactions are lost by it",
+        help: "Promotes a replica although, or because, the primary is gone; TO the primary itself: has it take writes again. \
+               FORCE: also if transactions are lost by it",
         columns: RESULT,
     },
     Command {

@@ -79,6 +79,8 @@ fn report(identity: &str, replicates_from: Option<&str>) -> Report {
         read_only: replicates_from.is_some(),
         super_read_only: replicates_from.is_some(),
         uptime: Duration::from_secs(1_000),
+        started: 1_000_000,
+        forgets_received: false,
         executed: Default::default(),
         position: format!("{identity}:1-9"),
         purged: Default::default(),

@@ -182,13 +182,11 @@ impl Diagnosis {
     }
 }
 
-/// Judges. `isolated_since`: since when the primary has answered without any replica hearing it; `term_began`: since when
-/// it has been the primary to dauphin.
+/// Judges. `isolated_since`: since when the primary has answered without any replica hearing it.
 pub fn diagnose(
     topology: &Topology,
     patience: Patience,
     isolated_since: Option<Instant>,
-    term_began: Option<Instant>,
     now: Instant,
 ) -> Diagnosis {
     if !topology.is_complete() {
@@ -207,7 +205,7 @@ pub fn diagnose(
     let heard = |patience: Duration| replicas.iter().any(|&at| topology.hears_its_source(at, patience));
     let observed = &topology.servers[primary];
     let Some(trouble) = &observed.trouble else {
-        return of_answering(topology, primary, patience, isolated_since, term_began, now);
+        return of_answering(topology, primary, patience, isolated_since, now);
     };
     let silent_for = now.saturating_duration_since(trouble.since);
     match &trouble.problem {
@@ -261,14 +259,13 @@ fn of_answering(
     primary: usize,
     patience: Patience,
     isolated_since: Option<Instant>,
-    term_began: Option<Instant>,
     now: Instant,
 ) -> Diagnosis {
     let Some(report) = &topology.servers[primary].report else { return Diagnosis::Starting };
     if report.read_only {
-        let in_term = term_began.map(|began| now.saturating_duration_since(began));
-        // Uptime counts whole seconds.
-        let restarted = in_term.is_some_and(|in_term| report.uptime + Duration::from_secs(1) < in_term);
+        // One that was never seen to take writes may have been closed on purpose.
+        let last_writable = topology.servers[primary].steady;
+        let restarted = last_writable.is_some_and(|began| report.is_later_than(began));
         return if restarted { Diagnosis::Restarted } else { Diagnosis::ReadOnly };
     }
     match isolated_since {
@@ -323,7 +320,7 @@ mod tests {
     }
 
     fn check(topology: &Topology, after: Duration, expected: &Diagnosis) {
-        let diagnosis = diagnose(topology, PATIENCE, None, None, Instant::now() + LATER + after);
+        let diagnosis = diagnose(topology, PATIENCE, None, Instant::now() + LATER + after);
         assert_eq!(diagnosis, *expected);
     }
 
@@ -392,10 +389,11 @@ mod tests {
         let mut topology = healthy("");
         topology.servers[0].report.as_mut().unwrap().read_only = true;
         check(&topology, Duration::ZERO, &Diagnosis::ReadOnly);
-        let began = Some(Instant::now());
-        topology.servers[0].report.as_mut().unwrap().uptime = Duration::from_secs(1);
-        let later = Instant::now() + Duration::from_secs(60);
-        assert_eq!(diagnose(&topology, PATIENCE, None, began, later), Diagnosis::Restarted);
+        let started = topology.servers[0].report.as_ref().unwrap().started;
+        topology.servers[0].steady = Some(started);
+        check(&topology, Duration::ZERO, &Diagnosis::ReadOnly);
+        topology.servers[0].report.as_mut().unwrap().started += 5;
+        check(&topology, Duration::ZERO, &Diagnosis::Restarted);
     }
 
     #[test]
@@ -423,7 +421,7 @@ mod tests {
         assert!(is_isolated(&topology, PATIENCE));
         let since = Some(Instant::now());
         let later = Instant::now() + Duration::from_secs(11);
-        let judge = |topology: &Topology| diagnose(topology, PATIENCE, since, None, later);
+        let judge = |topology: &Topology| diagnose(topology, PATIENCE, since, later);
         assert_eq!(judge(&topology), Diagnosis::Isolated { for_long: false });
         topology.servers[0].report.as_mut().unwrap().semi_sync.waiting_sessions = 1;
         assert_eq!(judge(&topology), Diagnosis::Isolated { for_long: true });

@@ -1,14 +1,15 @@
 //! Carrying out a change of the primary: each step bounded, written down before it is taken, and safe to repeat.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Controller,
     cluster::{Act, ActError, Cluster},
     journal::Operation,
-    plan::{CannotFailOver, Plan, Wish, cannot_follow, plan, settings_of},
+    plan::{CannotFailOver, Plan, Wish, plan, settings_of},
 };
 use crate::{
     control::Phase,
@@ -26,6 +27,8 @@ const APPLY_ROUND: Duration = Duration::from_secs(1);
 const CLOSE: Duration = Duration::from_secs(2);
 /// How often it is looked whether the open transactions have ended.
 const DRAIN_EVERY: Duration = Duration::from_millis(5);
+/// How long a stopping dauphin still waits for what can be undone.
+const WHEN_STOPPING: Duration = Duration::from_secs(2);
 /// How often a step is repeated from which there is no way back.
 const STUBBORN: usize = 5;
 
@@ -76,6 +79,19 @@ impl<C: Cluster> Controller<C> {
         self.act(at, act).await.map_err(|error| Failed::Act { server: self.name(at), error })
     }
 
+    /// Waits for what can be undone: not for long when dauphin is stopping.
+    async fn unless_stopping(
+        stop: CancellationToken,
+        wait: impl Future<Output = Result<(), Failed>>,
+    ) -> Result<(), Failed> {
+        tokio::select! {
+            done = wait => done,
+            () = async { stop.cancelled().await; tokio::time::sleep(WHEN_STOPPING).await } => {
+                Err(Failed::Other("dauphin is stopping".to_owned()))
+            }
+        }
+    }
+
     async fn all(&self, servers: &[usize], act: impl Fn(usize) -> Act) -> Vec<(usize, Result<(), ActError>)> {
         let acts = servers.iter().map(|&at| {
             let act = act(at);
@@ -97,12 +113,13 @@ impl<C: Cluster> Controller<C> {
 
     /// Makes another server the primary because this one is lost, or because an operator says so.
     pub(super) async fn fail_over(&mut self, wish: Wish, cause: &str) -> Result<String, String> {
-        let Some(old) = self.topology.primary else {
-            return Err("no primary is known that could be replaced; make one server writable".to_owned());
+        let old = match (self.topology.primary, wish.to) {
+            (Some(old), to) if to != Some(old) => old,
+            (None, None) => {
+                return Err("no primary is known that could be replaced; FAILOVER TO names one".to_owned());
+            }
+            (_, Some(to)) | (Some(to), None) => return self.enthrone(to, wish.force, cause).await,
         };
-        if wish.to == Some(old) {
-            return Err(format!("{} is the primary already", self.name(old)));
-        }
         let unfinished = self.journal.record().operation.as_ref().and_then(|operation| operation.new.clone());
         if let Some(new) = unfinished {
             if !wish.force {
@@ -204,7 +221,7 @@ impl<C: Cluster> Controller<C> {
         let target = format!("{} is chosen; it has {}", self.name(candidate), plan.target);
         self.control.events.record("failover_chosen", Some(&self.name(candidate)), target);
         crash_point("choose");
-        self.drain_relay_log(&plan).await?;
+        Self::unless_stopping(self.stop.clone(), self.drain_relay_log(&plan)).await?;
         crash_point("apply");
         self.crown(old, &plan).await?;
         Ok(plan)
@@ -236,7 +253,14 @@ impl<C: Cluster> Controller<C> {
         Ok(got)
     }
 
-    async fn release_claims(&self) {
+    /// Of all that answer.
+    pub(super) async fn claim_all(&self) -> Result<(), String> {
+        let reached: Vec<usize> =
+            (0..self.fleet.servers.len()).filter(|&at| self.topology.servers[at].is_reached()).collect();
+        self.claim(&reached).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn release_claims(&self) {
         let reached: Vec<usize> =
             (0..self.fleet.servers.len()).filter(|&at| self.topology.servers[at].is_reached()).collect();
         self.all(&reached, |_| Act::Yield).await;
@@ -342,6 +366,9 @@ impl<C: Cluster> Controller<C> {
     /// The others follow, and what was begun is ended.
     async fn settle(&mut self, old: usize, plan: &Plan) {
         crash_point("publish");
+        for &at in &plan.followers {
+            self.topology.servers[at].told_to_follow = Some(Instant::now());
+        }
         let followers = self.all(&plan.followers, |at| Act::Follow(self.follow(plan.candidate, at))).await;
         let seen: Vec<usize> = followers.iter().map(|(at, _)| *at).collect();
         self.look_at(&seen).await;
@@ -380,8 +407,12 @@ impl<C: Cluster> Controller<C> {
             let was_left_halfway = observed.replication().is_some_and(|replication| {
                 replication.source.is_empty() || replication.receiver == Receiver::Stopped
             });
-            let is_straggler =
-                !observed.is_reached() || self.topology.source_of(at) == Some(old) || was_left_halfway;
+            // Whose source is not one of those that have answered may follow the old one, which has not.
+            let may_follow_old = match self.topology.source_of(at) {
+                Some(source) => source == old,
+                None => observed.replication().is_some() && self.topology.servers[old].report.is_none(),
+            };
+            let is_straggler = !observed.is_reached() || may_follow_old || was_left_halfway;
             if is_straggler && observed.quarantine.is_none() {
                 self.quarantine(at, format!("it was away when {} became the primary", self.name(new)));
             }
@@ -442,9 +473,9 @@ impl<C: Cluster> Controller<C> {
         let started = self.all(&now, |_| Act::StartReceiving).await;
         let failed = started.into_iter().filter(|(_, done)| done.is_err()).map(|(at, _)| at);
         let frozen: Vec<String> = failed.chain(later).map(|at| self.name(at)).collect();
-        let mut is_open = reopen;
+        // The old primary may be told to close yet by a statement that nobody waits for any more.
+        let is_half_fenced = reopen || self.journal.record().operation.is_some();
         if reopen && let Err(error) = self.open_again(old).await {
-            is_open = false;
             let name = self.name(old);
             let message = format!(
                 "{name} could not be made writable again: {error}; run SET GLOBAL read_only = OFF there"
@@ -452,10 +483,11 @@ impl<C: Cluster> Controller<C> {
             self.control.events.record("reopen_failed", Some(&name), message);
         }
         self.look_at(&[old]).await;
-        let half_fenced = (!is_open && (reopen || !stopped.is_empty())).then(|| self.name(old));
+        let half_fenced = is_half_fenced.then(|| self.name(old));
+        self.mending.opened_again = None;
         let written = self.journal.change(|record| {
             record.operation = None;
-            record.half_fenced = half_fenced.or(record.half_fenced.take()).filter(|_| !is_open);
+            record.half_fenced = half_fenced.or(record.half_fenced.take());
             record.frozen.retain(|name| !frozen.contains(name));
             record.frozen.extend(frozen);
         });
@@ -538,7 +570,8 @@ impl<C: Cluster> Controller<C> {
         // Before anybody is made to wait, it should be nearly there.
         let so_far = executed(self).unwrap_or_default();
         let at_most = self.settings.failover.apply_timeout;
-        self.must(candidate, Act::Apply { gtids: so_far, at_most }).await?;
+        let catching_up = self.must(candidate, Act::Apply { gtids: so_far, at_most });
+        Self::unless_stopping(self.stop.clone(), catching_up).await?;
         let operation = Operation { planned: true, old: self.name(old), new: None, stopped: Vec::new() };
         self.journal.change(|record| record.operation = Some(operation))?;
         crash_point("switch_prepare");
@@ -563,7 +596,7 @@ impl<C: Cluster> Controller<C> {
 
     /// From the hold to the new term.
     async fn hand_over(&mut self, old: usize, plan: &mut Plan, force: bool) -> Result<(), Failed> {
-        self.drain_transactions(old, force).await?;
+        Self::unless_stopping(self.stop.clone(), self.drain_transactions(old, force)).await?;
         crash_point("switch_drain");
         self.must(old, Act::Close { at_most: CLOSE }).await?;
         crash_point("close");
@@ -680,36 +713,6 @@ impl<C: Cluster> Controller<C> {
         self.control.events.record("operation_ended", None, why);
         if let Err(error) = self.journal.change(|record| record.operation = None) {
             self.lose_authority(&error);
-        }
-    }
-
-    /// A primary that came back read-only from a restart takes writes again, if nobody has gone on without it.
-    pub(super) async fn reopen(&mut self) {
-        let Some(primary) = self.topology.primary else { return };
-        if self.may_act().is_err() || self.paused || Instant::now() < self.retry_at {
-            return;
-        }
-        self.retry_at = Instant::now() + Duration::from_secs(1);
-        let replicas = self.topology.reached_replicas_of(primary);
-        self.look_at(&replicas).await;
-        self.look_at(&[primary]).await;
-        let observed = &self.topology.servers[primary];
-        let executed = observed.report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
-        let ahead = replicas
-            .iter()
-            .find(|&&at| cannot_follow(&self.topology.servers[at], observed, &executed).is_some());
-        let name = self.name(primary);
-        if let Some(&ahead) = ahead {
-            let message = format!(
-                "{} has transactions that {name} does not have: {name} is not made writable",
-                self.name(ahead)
-            );
-            self.control.events.record("reopen_refused", Some(&name), message);
-            return;
-        }
-        if self.open_again(primary).await.is_ok() {
-            self.look_at(&[primary]).await;
-            self.control.events.record("reopened", Some(&name), format!("{name} takes writes again"));
         }
     }
 }

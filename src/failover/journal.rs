@@ -2,6 +2,7 @@
 //! file, replaced whole and synced before each step that it speaks of.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -28,6 +29,8 @@ pub struct Record {
     pub semi_sync: Option<SemiSync>,
     /// How the last primary was seen to wait for acknowledgements: its successor is to wait like it, whoever makes it.
     pub waits: Option<SemiSync>,
+    /// Of each server: when the incarnation began that was last seen in its place, by its own clock. See `Observed::steady`.
+    pub incarnations: BTreeMap<String, u64>,
     /// Replicas whose replication was stopped and could not be started again yet.
     pub frozen: Vec<String>,
     /// A primary that was to be deposed, did not answer, and was not replaced: what it was told it may do yet.

@@ -12,16 +12,21 @@ use super::{
 };
 use crate::{
     control::Phase,
-    topology::{Flavour, dialect::SourceSettings, observed::Observed, report::Receiver},
+    topology::{Flavour, Gtids, dialect::SourceSettings, observed::Observed, report::Receiver},
 };
 
 /// How long after an attempt the next is made.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How long after it was given up a statement may still close a server.
+const LATE: Duration = Duration::from_secs(3);
+
 /// When what was last tried.
 #[derive(Debug, Default)]
 pub(super) struct Mending {
     not_before: Vec<Option<Instant>>,
+    /// Since when the primary that may have been fenced should take writes again.
+    pub(super) opened_again: Option<Instant>,
 }
 
 impl Mending {
@@ -89,7 +94,8 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    /// Lets a primary go on that may have been fenced, in part, after it had been given up to fence it.
+    /// Lets a primary go on that may have been fenced, in part, after it had been given up to fence it; and sees that it does:
+    /// what a server has begun it ends, whether or not anybody waits for it.
     pub(super) async fn unfence(&mut self) {
         let Some(name) = self.journal.record().half_fenced.clone() else { return };
         let at = self.fleet.servers.iter().position(|server| server.name == name);
@@ -109,17 +115,54 @@ impl<C: Cluster> Controller<C> {
                     return;
                 }
                 self.look_at(&[at]).await;
+                let opened_at = *self.mending.opened_again.get_or_insert_with(Instant::now);
+                if opened_at.elapsed() < LATE {
+                    return;
+                }
             }
         }
+        self.mending.opened_again = None;
         if let Err(error) = self.journal.change(|record| record.half_fenced = None) {
             self.lose_authority(&error);
         }
     }
 
-    /// Keeps how the primary waits for acknowledgements, for a dauphin that comes when it is gone.
-    pub(super) fn remember_semi_sync(&mut self) {
+    /// Keeps which incarnation of each server was seen in its place: the primary's, as it takes writes, and of each other the
+    /// one that has all that the primary had when it began. A later one may lack what an earlier one acknowledged.
+    fn remember_incarnations(&mut self, primary: usize) {
+        // So long that the next is told apart by `Report::started`.
+        const LONG_ENOUGH: Duration = Duration::from_secs(2);
+        let of_primary = &self.topology.servers[primary];
+        let recent = of_primary.asked_at.map(|asked_at| asked_at + Duration::from_secs(1));
+        let is_in_place = |observed: &Observed| {
+            let executed = of_primary.report.as_ref().map(|report| &report.executed);
+            observed.asked_at <= recent && executed.is_some_and(|executed| observed.has().covers(executed))
+        };
+        let news = |(at, observed): (usize, &Observed)| {
+            let report = observed.report.as_ref().filter(|_| observed.is_reached())?;
+            let is_new = observed.steady.is_none_or(|known| !report.is_of(known));
+            let is_it = is_new && report.uptime >= LONG_ENOUGH && (at == primary || is_in_place(observed));
+            is_it.then_some((at, report.started))
+        };
+        let news: Vec<(usize, u64)> = self.topology.servers.iter().enumerate().filter_map(news).collect();
+        for (at, started) in news {
+            let observed = &mut self.topology.servers[at];
+            observed.steady = Some(started);
+            let name = observed.name.clone();
+            let written = self.journal.change(|record| {
+                record.incarnations.insert(name, started);
+            });
+            if let Err(error) = written {
+                self.lose_authority(&error);
+            }
+        }
+    }
+
+    /// Keeps what a dauphin needs to know that comes when the primary is gone: also how it waits for acknowledgements.
+    pub(super) fn remember(&mut self) {
         let primary = self.topology.primary.filter(|&at| self.topology.servers[at].is_writable());
         let (Some(primary), Some(_)) = (primary, &self.term) else { return };
+        self.remember_incarnations(primary);
         if self.journal.record().half_fenced.is_some() {
             return;
         }
@@ -138,12 +181,7 @@ impl<C: Cluster> Controller<C> {
     async fn bring_back(&mut self, at: usize, primary: usize) {
         let name = self.fleet.servers[at].name.clone();
         if self.topology.servers[at].is_writable() {
-            let fenced = self.act(at, Act::Fence).await;
-            let message = match fenced {
-                Ok(()) => format!("{name} came back taking writes, and was made read-only"),
-                Err(error) => format!("{name} came back taking writes and cannot be made read-only: {error}"),
-            };
-            self.control.events.record("fenced", Some(&name), message);
+            self.fence_returned(at).await;
         }
         // In this order: what the primary is given meanwhile must not look like the other's own.
         self.look_at(&[at]).await;
@@ -160,9 +198,11 @@ impl<C: Cluster> Controller<C> {
         }
         if let Some(why) = cannot_follow(server, source, &has) {
             let why = format!("{why}; {}", self.how_to_rebuild(at, primary));
-            return self.quarantine(at, why);
+            self.quarantine(at, why);
+            return self.suspend_semi_sync(primary, &has);
         }
         let follow = self.follow(primary, at);
+        self.topology.servers[at].told_to_follow = Some(Instant::now());
         match self.act(at, Act::Follow(follow)).await {
             Ok(()) => {
                 self.look_at(&[at]).await;
@@ -174,6 +214,15 @@ impl<C: Cluster> Controller<C> {
                 self.control.events.record("follow_failed", Some(&name), message);
             }
         }
+    }
+
+    pub(super) async fn fence_returned(&self, at: usize) {
+        let name = &self.fleet.servers[at].name;
+        let message = match self.act(at, Act::Fence).await {
+            Ok(()) => format!("{name} came back taking writes, and was made read-only"),
+            Err(error) => format!("{name} came back taking writes and cannot be made read-only: {error}"),
+        };
+        self.control.events.record("fenced", Some(name), message);
     }
 
     fn how_to_rebuild(&self, at: usize, primary: usize) -> String {
@@ -208,6 +257,30 @@ impl<C: Cluster> Controller<C> {
             self.lose_authority(&error);
         }
         self.control.events.record("rejoined", Some(&name), format!("{name} is a replica again"));
+    }
+
+    /// Has commits wait no more if too few are left that could ever acknowledge before a person has rebuilt one.
+    fn suspend_semi_sync(&mut self, primary: usize, has: &Gtids) {
+        let source = &self.topology.servers[primary];
+        let Some(waits) = source.report.as_ref().map(|report| &report.semi_sync) else { return };
+        let may_acknowledge = |at: usize| {
+            let observed = &self.topology.servers[at];
+            observed.quarantine.is_none()
+                || observed.is_reached() && cannot_follow(observed, source, has).is_none()
+        };
+        let others = (0..self.fleet.servers.len()).filter(|&at| at != primary);
+        let enough = others.filter(|&at| may_acknowledge(at)).count() >= waits.wait_for.max(1) as usize;
+        if !waits.source_enabled || enough {
+            return;
+        }
+        let settings = settings_of(waits);
+        // What follows from it is done by `restore_semi_sync`.
+        if let Err(error) = self.journal.change(|record| record.semi_sync = Some((&settings).into())) {
+            self.lose_authority(&error);
+        }
+        let name = self.fleet.servers[primary].name.clone();
+        let message = format!("commits on {name} do not wait for replicas: too few are left that can follow");
+        self.control.events.record("semi_sync_suspended", Some(&name), message);
     }
 
     /// Once enough replicas are there to acknowledge, commits wait for them again.

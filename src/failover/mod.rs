@@ -11,6 +11,7 @@ mod group;
 pub mod journal;
 mod mend;
 pub mod plan;
+mod reopen;
 mod view;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -36,7 +37,7 @@ use crate::{
 use assemble::{Assembler, Throne};
 use cluster::{Cluster, SqlCluster};
 use diagnose::{Diagnosis, FAILURES, Patience, Remedy, diagnose, is_isolated};
-use journal::Journal;
+use journal::{Journal, Record};
 use plan::Wish;
 
 /// How often the state is judged even when nothing has arrived: time passes too.
@@ -59,6 +60,8 @@ pub struct Parts {
     pub journal: Result<Journal, String>,
     /// The limits.
     pub settings: Settings,
+    /// Ends it, once what is under way has been ended or undone.
+    pub stop: CancellationToken,
 }
 
 /// What of the config the controller goes by.
@@ -122,7 +125,7 @@ pub fn open_journal(path: &Path) -> Result<Journal, String> {
     Journal::open(path).map_err(|error| format!("{error} ([failover] state_file)"))
 }
 
-/// Watches the servers and keeps a primary among them, for ever. Dropping it is as a crash.
+/// Watches the servers and keeps a primary among them until it is told to stop. Dropping it is as a crash.
 pub async fn run(config: &Config, account: &Arc<crate::backend::Account>, parts: Parts) {
     let fleet = parts.fleet.clone();
     let (observations, _watchers) = monitor::watch(&fleet, account, &config.monitor);
@@ -139,12 +142,14 @@ pub struct Controller<C> {
     requests: mpsc::Receiver<Request>,
     journal: Journal,
     settings: Settings,
+    stop: CancellationToken,
     topology: Topology,
     assembler: Assembler,
     lags: Lags,
     fitness: Vec<Fitness>,
     term: Option<Arc<Term>>,
-    term_began: Instant,
+    /// Whether any term has begun since this dauphin started: before that, others may have changed the primary.
+    has_seen_a_term: bool,
     phase: Phase,
     paused: bool,
     diagnosis: Diagnosis,
@@ -165,12 +170,12 @@ pub struct Controller<C> {
 impl<C: Cluster> Controller<C> {
     /// A controller that has seen nothing yet.
     pub fn new(parts: Parts, cluster: C) -> Self {
-        let Parts { fleet, published, control, requests, journal, settings } = parts;
+        let Parts { fleet, published, control, requests, journal, settings, stop } = parts;
         let (journal, no_authority) = match journal {
             Ok(journal) => (journal, None),
             Err(cause) => (Journal::in_memory(), Some(cause)),
         };
-        let quarantined = &journal.record().quarantined;
+        let Record { quarantined, incarnations, .. } = journal.record();
         let observed = fleet.servers.iter().zip(&settings.places).map(|(server, (zone, priority))| {
             let quarantine = quarantined.iter().find(|(name, _)| *name == server.name);
             Observed {
@@ -178,6 +183,7 @@ impl<C: Cluster> Controller<C> {
                 zone: zone.clone(),
                 priority: *priority,
                 quarantine: quarantine.map(|(_, why)| why.clone()),
+                steady: incarnations.get(&server.name).copied(),
                 ..Observed::default()
             }
         });
@@ -193,12 +199,13 @@ impl<C: Cluster> Controller<C> {
             requests,
             journal,
             settings,
+            stop,
             topology,
             assembler,
             lags: Lags::default(),
             fitness,
             term: None,
-            term_began: now,
+            has_seen_a_term: false,
             phase: Phase::Watching,
             paused: false,
             diagnosis: Diagnosis::Starting,
@@ -212,7 +219,8 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    /// Runs for ever. Dropping it in the middle of an operation is as a crash: the next start goes on or backs out.
+    /// Runs until it is told to stop, and no longer than it takes to end or undo what is under way then. Dropping it in the
+    /// middle of an operation is as a crash: the next start goes on or backs out.
     pub async fn run(mut self, observations: Arc<Observations>) {
         let mut warming = tokio::task::JoinSet::new();
         let cluster = self.cluster.clone();
@@ -226,6 +234,7 @@ impl<C: Cluster> Controller<C> {
         loop {
             tokio::select! {
                 biased;
+                () = self.stop.cancelled() => return,
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 () = observations.arrived() => {}
                 () = tokio::time::sleep(TICK) => {}
@@ -307,7 +316,7 @@ impl<C: Cluster> Controller<C> {
         self.unfence().await;
         self.recognise();
         self.judge();
-        self.remember_semi_sync();
+        self.remember();
         match self.diagnosis.remedy() {
             Remedy::FailOver => self.fail_over_if_allowed().await,
             Remedy::Reopen => self.reopen().await,
@@ -324,9 +333,7 @@ impl<C: Cluster> Controller<C> {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or(now)),
         };
-        // Also when the term has ended and nobody else's has begun: it is the primary still.
-        let began = self.topology.primary.map(|_| self.term_began);
-        let diagnosis = diagnose(&self.topology, patience, self.isolated_since, began, now);
+        let diagnosis = diagnose(&self.topology, patience, self.isolated_since, now);
         if diagnosis.label() != self.diagnosis.label() {
             let primary = self.topology.primary.map(|at| self.fleet.servers[at].name.as_str());
             let sentence = self.sentence(&diagnosis);
@@ -360,8 +367,23 @@ impl<C: Cluster> Controller<C> {
             }
             Diagnosis::GroupElecting => self.sentence_of_group(),
             Diagnosis::NoPrimary => {
-                "no server is writable (read_only is on everywhere, or the primary does not answer)"
-                    .to_owned()
+                let what_helps = match self.evident_primary() {
+                    Some(at) => {
+                        let name = &self.fleet.servers[at].name;
+                        format!(
+                            "all others replicate from {name} and have nothing that it lacks; dauphin has never seen it take writes, \
+                             and will not open what may be closed on purpose: FAILOVER TO {name} makes it writable"
+                        )
+                    }
+                    None => "FAILOVER TO a server that replicates from none makes it writable".to_owned(),
+                };
+                format!(
+                    "no server is writable (read_only is on everywhere, or the primary does not answer); {what_helps}"
+                )
+            }
+            Diagnosis::ReadOnly => {
+                let primary = self.topology.primary.map_or("it", |at| &self.fleet.servers[at].name);
+                format!("{} FAILOVER TO {primary} makes it writable again.", diagnosis.meaning())
             }
             _ => diagnosis.meaning().to_owned(),
         }
@@ -538,14 +560,18 @@ impl<C: Cluster> Controller<C> {
         }
     }
 
-    /// With no server writable: the one that does not answer and whose replicas the others are.
+    /// With no server writable: the one that was primary last and is no replica now, or the one that does not answer and
+    /// whose replicas the others are.
     fn presumed_primary(&self) -> Option<usize> {
         let servers = &self.topology.servers;
         let gone: Vec<usize> = (0..servers.len())
             .filter(|&at| !servers[at].is_reached() && servers[at].quarantine.is_none())
             .collect();
         let last = self.journal.record().primary.as_deref();
-        let remembered = gone.iter().copied().find(|&at| Some(servers[at].name.as_str()) == last);
+        let remembered = (0..servers.len()).find(|&at| {
+            let may_be_it = !servers[at].is_reached() || servers[at].replication().is_none();
+            Some(servers[at].name.as_str()) == last && servers[at].quarantine.is_none() && may_be_it
+        });
         let by_elimination = match gone[..] {
             [only] => Some(only),
             _ => None,
@@ -579,7 +605,7 @@ impl<C: Cluster> Controller<C> {
         self.topology.seen = Gtids::default();
         self.lags.reset();
         self.term = Some(Arc::new(Term { epoch: Epoch(epoch), server, ended: CancellationToken::new() }));
-        self.term_began = Instant::now();
+        self.has_seen_a_term = true;
         self.isolated_since = None;
         let message = format!("{name} is the primary (epoch {epoch}): {why}");
         self.control.events.record("term_began", Some(&name), message);

@@ -47,6 +47,17 @@ pub enum CannotFailOver {
         "{0} may have acknowledged transactions that no other replica has; bring it back, or FAILOVER FORCE to do without them"
     )]
     MayLose(String),
+    /// A replica has restarted since the primary was last seen, and forgot what it had not applied.
+    #[error(
+        "{servers} may have acknowledged transactions, and forgotten them in a restart before applying them; bring {old} back, or \
+         FAILOVER FORCE to do without them"
+    )]
+    MayHaveForgotten {
+        /// The replicas.
+        servers: String,
+        /// Who has them.
+        old: String,
+    },
     /// The best candidate lacks transactions that are known of.
     #[error(
         "{server} lacks {count} transactions that {whose} had ({gtids}); bring that server back, or FAILOVER FORCE to do without them"
@@ -155,13 +166,13 @@ fn all_acknowledged_are_here(
         return Ok(());
     }
     let acknowledges = |at: usize| match &topology.servers[at].report {
-        Some(report) => report.semi_sync.replica_enabled,
+        Some(report) => report.semi_sync.replica_enabled || topology.servers[at].has_new_orders(),
         None => true,
     };
-    let here = frozen.iter().filter(|&&at| acknowledges(at)).count();
+    let has_all = |at: usize| frozen.contains(&at) && !topology.servers[at].may_have_forgotten();
+    let here = frozen.iter().filter(|&&at| acknowledges(at) && has_all(at)).count();
     let away: Vec<usize> = (0..topology.servers.len())
-        .filter(|&at| at != old && !frozen.contains(&at) && acknowledges(at))
-        .filter(|&at| topology.servers[at].quarantine.is_none())
+        .filter(|&at| at != old && !has_all(at) && acknowledges(at) && topology.may_follow(at, old))
         .collect();
     let wait_for = of_old.map_or(1, |semi_sync| semi_sync.wait_for.max(1)) as usize;
     // When it was last asked, nobody but those who are here acknowledged: they are as many, and the others had gone.
@@ -176,8 +187,17 @@ fn all_acknowledged_are_here(
     if away.len() < wait_for || none_other {
         return Ok(());
     }
-    let names: Vec<_> = away.iter().map(|&at| topology.servers[at].name.as_str()).collect();
-    Err(CannotFailOver::MayLose(names.join(" and ")))
+    let names = |servers: &[usize]| {
+        let names: Vec<_> = servers.iter().map(|&at| topology.servers[at].name.as_str()).collect();
+        names.join(" and ")
+    };
+    let (forgetful, away): (Vec<usize>, Vec<usize>) = away.iter().partition(|&&at| frozen.contains(&at));
+    Err(if away.is_empty() {
+        let old = topology.servers[old].name.clone();
+        CannotFailOver::MayHaveForgotten { servers: names(&forgetful), old }
+    } else {
+        CannotFailOver::MayLose(names(&away))
+    })
 }
 
 /// Why a server is not promoted; `None` if it can be.
@@ -347,6 +367,14 @@ fn obstacles(preview: &mut Preview, topology: &Topology, old: usize, replicas: &
             ));
         }
     }
+    let others = topology.servers.len() - 1;
+    let acknowledge = topology.servers[old].report.as_ref().map_or(0, |report| report.semi_sync.clients);
+    if acknowledge as usize > others {
+        obstacles.push(format!(
+            "{acknowledge} replicas acknowledge transactions, and dauphin knows of {others}: what only the others have would be \
+             lost; add them to `servers`, or have them not acknowledge"
+        ));
+    }
     for &at in replicas {
         let observed = &topology.servers[at];
         let Some(replication) = observed.replication() else { continue };
@@ -432,6 +460,37 @@ mod tests {
     }
 
     #[test]
+    fn a_quarantined_replica_that_may_follow_may_have_acknowledged() {
+        let mut topology = healthy(&set(10));
+        topology.servers[2].quarantine = Some("it was away".into());
+        topology.note(2, Instant::now(), Ok(crate::topology::observed::tests::report_of(3, &set(10))));
+        assert_eq!(plan(&topology, 0, &[1], Wish::default()).unwrap().candidate, 1, "it followed nobody");
+        topology.servers[2].told_to_follow = Some(Instant::now());
+        let alone = plan(&topology, 0, &[1], Wish::default());
+        assert_eq!(alone, Err(CannotFailOver::MayLose("db3".into())));
+    }
+
+    #[test]
+    fn a_replica_that_forgot_in_a_restart_what_it_acknowledged_proves_nothing() {
+        let mut topology = healthy(&set(10));
+        let steady = topology.servers[2].report.as_ref().map(|report| report.started);
+        topology.servers[2].steady = steady;
+        put(&mut topology, 2, |report| {
+            report.started += 5;
+            report.forgets_received = true;
+        });
+        let forgotten = || CannotFailOver::MayHaveForgotten { servers: "db3".into(), old: "db1".into() };
+        assert_eq!(choose(&topology), Err(forgotten()));
+        // It has been seen since, with all that the primary had then.
+        topology.servers[2].steady = steady.map(|steady| steady + 5);
+        assert_eq!(choose(&topology).unwrap().candidate, 1);
+        // The relay log outlives the restart.
+        topology.servers[2].steady = steady;
+        put(&mut topology, 2, |report| report.forgets_received = false);
+        assert_eq!(choose(&topology).unwrap().candidate, 1);
+    }
+
+    #[test]
     fn what_the_primary_was_known_to_have_is_not_given_up_silently() {
         let mut topology = healthy(&set(10));
         put(&mut topology, 0, |report| report.executed = gtids(&set(12)));
@@ -486,5 +545,13 @@ mod tests {
         assert_eq!(preview.candidate.as_deref(), Some("db2"));
         assert_eq!((preview.transactions_at_risk, preview.at_risk), (2, format!("{}:11-12", uuid(1))));
         assert_eq!(preview.obstacles, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_preview_warns_of_replicas_that_dauphin_does_not_know() {
+        let mut topology = healthy(&set(10));
+        put(&mut topology, 0, |report| report.semi_sync.clients = 3);
+        let preview = preview(&topology, Duration::from_millis(300));
+        assert!(preview.obstacles[0].contains("3 replicas acknowledge"), "{:?}", preview.obstacles);
     }
 }

@@ -111,9 +111,11 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
             read_only
         },
         uptime: Duration::from_secs(settings.number("Uptime")),
+        started: text("now").parse::<u64>().unwrap_or_default().saturating_sub(settings.number("Uptime")),
         executed: gtids("executed")?,
         purged: gtids("purged")?,
         position: text("position").replace('\n', ""),
+        forgets_received: flavour == Flavour::MariaDb || settings.is_on("relay_log_recovery"),
         can_serve_replicas: settings.is_on("log_bin")
             && (settings.is_on("log_replica_updates") || settings.is_on("log_slave_updates")),
         semi_sync: semi_sync(&settings),

@@ -81,18 +81,19 @@ pub const fn identity(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::MySql => {
             "SELECT @@global.server_uuid AS identity, @@global.gtid_executed AS executed, \
-             @@global.gtid_executed AS position, @@global.gtid_purged AS purged"
+             @@global.gtid_executed AS position, @@global.gtid_purged AS purged, UNIX_TIMESTAMP() AS now"
         }
         Flavour::MariaDb => {
             "SELECT @@global.server_id AS identity, CONCAT_WS(',', NULLIF(@@global.gtid_binlog_state, ''), \
-             NULLIF(@@global.gtid_slave_pos, '')) AS executed, @@global.gtid_current_pos AS position, '' AS purged"
+             NULLIF(@@global.gtid_slave_pos, '')) AS executed, @@global.gtid_current_pos AS position, '' AS purged, \
+             UNIX_TIMESTAMP() AS now"
         }
     }
 }
 
 /// The variables that some servers have: a row for each that this one has.
 pub const SETTINGS: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'super_read_only', 'log_bin', \
-     'log_replica_updates', 'log_slave_updates', 'max_connections', \
+     'log_replica_updates', 'log_slave_updates', 'max_connections', 'relay_log_recovery', \
      'rpl_semi_sync_source_enabled', 'rpl_semi_sync_source_timeout', 'rpl_semi_sync_source_wait_for_replica_count', \
      'rpl_semi_sync_replica_enabled', 'rpl_semi_sync_master_enabled', 'rpl_semi_sync_master_timeout', \
      'rpl_semi_sync_master_wait_for_slave_count', 'rpl_semi_sync_slave_enabled', 'group_replication_group_name', \

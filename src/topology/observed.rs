@@ -31,6 +31,10 @@ pub struct Observed {
     pub drained: bool,
     /// What it has executed and the primary has not.
     pub errant: Gtids,
+    /// When it was last told whom to follow: it may acknowledge there since, whatever it has said before.
+    pub told_to_follow: Option<Instant>,
+    /// When the incarnation began that was seen to replicate while the primary answered: `Report::started`.
+    pub steady: Option<u64>,
 }
 
 /// A server that does not answer.
@@ -90,6 +94,17 @@ impl Observed {
             Some(replication) => report.executed.clone().union(&replication.received),
             None => report.executed.clone(),
         }
+    }
+
+    /// Whether it may have lost what it acknowledged to a primary that has not answered since.
+    pub fn may_have_forgotten(&self) -> bool {
+        let (Some(report), Some(steady)) = (&self.report, self.steady) else { return false };
+        report.forgets_received && report.is_later_than(steady)
+    }
+
+    /// Whether its report is older than its orders.
+    pub fn has_new_orders(&self) -> bool {
+        self.told_to_follow.is_some_and(|told| self.asked_at <= Some(told))
     }
 
     /// How many transactions it has received and not yet executed.
@@ -197,11 +212,29 @@ impl Topology {
             (Some(_), None) => true,
             (None, _) => false,
         };
+        // One in quarantine acknowledges, too, from the moment that it receives.
+        let receives = |observed: &Observed| {
+            let receiver = observed.replication().map(|replication| replication.receiver);
+            identity.is_some() && receiver.is_some_and(|receiver| receiver != Receiver::Stopped)
+        };
         let is_replica = |at: usize| {
             let observed = &self.servers[at];
-            at != primary && observed.is_reached() && observed.quarantine.is_none() && follows(observed)
+            let counts = observed.quarantine.is_none() || receives(observed);
+            at != primary && observed.is_reached() && counts && follows(observed)
         };
         (0..self.servers.len()).filter(|&at| is_replica(at)).collect()
+    }
+
+    /// Whether a server may have received something of `primary` since it was last asked: one in quarantine only if it was
+    /// told to follow it.
+    pub fn may_follow(&self, server: usize, primary: usize) -> bool {
+        let observed = &self.servers[server];
+        let Some(report) = &observed.report else { return true };
+        let follows = || {
+            let source = report.replication.as_ref().map(|replication| &replication.source);
+            source.is_some_and(|source| source.is_empty() || self.by_identity(source) == Some(primary))
+        };
+        observed.quarantine.is_none() || observed.has_new_orders() || follows()
     }
 
     /// Whether `replica` still hears from its source: connected, and a sign of life within `patience` or two heartbeats.
@@ -242,9 +275,11 @@ pub mod tests {
             read_only: false,
             super_read_only: false,
             uptime: Duration::from_secs(1000),
+            started: 1_000_000,
             executed: gtids(executed),
             position: executed.to_owned(),
             purged: Gtids::default(),
+            forgets_received: false,
             can_serve_replicas: true,
             semi_sync: SemiSync {
                 words: SemiSyncWords::SourceReplica,
@@ -316,6 +351,17 @@ pub mod tests {
         assert!(topology.servers[1].errant.is_empty());
         topology.note(0, now + Duration::from_millis(5), Ok(report_of(1, &set)));
         assert_eq!(topology.servers[1].errant, gtids(&format!("{}:11", uuid(1))));
+    }
+
+    #[test]
+    fn one_in_quarantine_counts_as_a_replica_from_when_it_receives() {
+        let mut topology = healthy("");
+        topology.servers[2].quarantine = Some("it was away".into());
+        assert_eq!(topology.reached_replicas_of(0), [1, 2]);
+        let stopped = topology.servers[2].report.as_mut().unwrap();
+        stopped.replication.as_mut().unwrap().receiver = Receiver::Stopped;
+        assert_eq!(topology.reached_replicas_of(0), [1]);
+        assert!(topology.may_follow(2, 0), "it may start again by itself");
     }
 
     #[test]

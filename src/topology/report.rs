@@ -17,12 +17,17 @@ pub struct Report {
     pub super_read_only: bool,
     /// For how long this incarnation has been running.
     pub uptime: Duration,
+    /// When this incarnation began, by its own clock: seconds since 1970. One answer may say a second less than another.
+    pub started: u64,
     /// What it has executed.
     pub executed: Gtids,
     /// `@@gtid_executed`, or MariaDB's `@@gtid_current_pos`, as a server reads it in a wait.
     pub position: String,
     /// What it has executed and cannot send any more: `@@gtid_purged`. Not known of MariaDB.
     pub purged: Gtids,
+    /// Whether a restart makes it forget what it has received and not applied: MariaDB deletes its relay log then, MySQL with
+    /// `relay_log_recovery` (tried on 11.8 and 9.7).
+    pub forgets_received: bool,
     /// Whether others can replicate all that it has from it: `log_bin` and `log_replica_updates`.
     pub can_serve_replicas: bool,
     /// Its semi-synchronous replication.
@@ -35,6 +40,18 @@ pub struct Report {
     pub max_connections: u64,
     /// Privileges that changing roles takes and dauphin's account does not have there.
     pub lacks: Vec<&'static str>,
+}
+
+impl Report {
+    /// Whether this is the incarnation that began then, or may be: one answer may say a second less than another.
+    pub const fn is_of(&self, started: u64) -> bool {
+        self.started == started || self.started + 1 == started
+    }
+
+    /// Whether this is a later incarnation than the one that began then.
+    pub const fn is_later_than(&self, started: u64) -> bool {
+        self.started > started + 1
+    }
 }
 
 /// Both halves of semi-synchronous replication on one server.

@@ -57,7 +57,7 @@ async fn http(address: SocketAddr, method: &str, path: &str, headers: &str, body
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     http(address, "GET", path, "", "").await
 }
 

@@ -28,6 +28,7 @@ mod pool;
 mod prepared;
 mod proxy_protocol;
 mod reset;
+mod restarts;
 mod splitting;
 mod state;
 mod temporary_tables;

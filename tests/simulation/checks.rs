@@ -32,7 +32,6 @@ pub struct Counts {
     pub crashes_of_dauphin: u64,
     pub quarantined: u64,
     pub rejoined: u64,
-    pub left_to_people: u64,
 }
 
 impl Counts {
@@ -52,7 +51,6 @@ impl Counts {
             (&mut self.crashes_of_dauphin, other.crashes_of_dauphin),
             (&mut self.quarantined, other.quarantined),
             (&mut self.rejoined, other.rejoined),
-            (&mut self.left_to_people, other.left_to_people),
         ];
         pairs.into_iter().for_each(|(sum, more)| *sum += more);
     }

@@ -43,6 +43,7 @@ enum Statement {
     StopReceiving,
     StopReplication,
     StartReceiving,
+    StartReplication,
     ForgetSource,
     ChangeSource(usize),
     SemiSource(Option<SourceSettings>),
@@ -186,7 +187,8 @@ impl FakeCluster {
             _ => {}
         }
         let mut world = self.world.lock();
-        let flavour = world.setup.flavour;
+        let setup = world.setup.clone();
+        let flavour = setup.flavour;
         let node = &mut world.nodes[at];
         match statement {
             Statement::Claim => match node.claimed_by {
@@ -206,7 +208,8 @@ impl FakeCluster {
             Statement::Open => (node.read_only, node.super_read_only) = (false, false),
             Statement::StopReceiving => node.stop_receiving(),
             Statement::StopReplication => node.stop_replication(),
-            Statement::StartReceiving => node.start_replication(now),
+            Statement::StartReceiving => node.start_receiving(now, &setup),
+            Statement::StartReplication => node.start_replication(now, &setup),
             Statement::ForgetSource => node.forget_source(),
             Statement::ChangeSource(source) => node.change_source(source),
             Statement::SemiSource(settings) => node.set_semi_source(settings.as_ref()),
@@ -304,7 +307,7 @@ impl FakeCluster {
                         Statement::AdmitClients,
                         Statement::StopReplication,
                         Statement::ChangeSource(source),
-                        Statement::StartReceiving,
+                        Statement::StartReplication,
                         Statement::SemiSource(None),
                     ],
                 )

@@ -207,16 +207,26 @@ impl Node {
         self.receiver_error = false;
     }
 
-    pub fn start_replication(&mut self, now: Instant) {
+    /// START REPLICA IO_THREAD.
+    pub fn start_receiving(&mut self, now: Instant, setup: &Setup) {
         if self.source.is_none() {
             return;
+        }
+        let is_still = self.receiver == Receiver::Stopped && (!self.applying || self.applier_error);
+        if is_still && setup.flavour == Flavour::MariaDb {
+            self.discard_relay_log();
         }
         if self.receiver == Receiver::Stopped {
             self.receiver = Receiver::Connecting;
             self.receiver_error = false;
             self.next_try = now;
         }
-        self.applying = true;
+    }
+
+    /// START REPLICA.
+    pub fn start_replication(&mut self, now: Instant, setup: &Setup) {
+        self.start_receiving(now, setup);
+        self.applying = self.source.is_some();
         self.applier_error = false;
     }
 
@@ -543,12 +553,16 @@ impl World {
             read_only: node.read_only,
             super_read_only: node.super_read_only,
             uptime: Duration::from_secs(now.duration_since(node.started).as_secs()),
+            started: 1_000_000
+                + 3600 * u64::from(node.incarnation > 1)
+                + node.started.saturating_duration_since(self.began).as_secs(),
             position: match flavour {
                 Flavour::MySql => executed.to_string(),
                 Flavour::MariaDb => executed.position(),
             },
             executed,
             purged: Gtids::default(),
+            forgets_received: self.setup.relay_lost_by_restart,
             can_serve_replicas: true,
             semi_sync: SemiSync {
                 words: match flavour {

@@ -224,6 +224,7 @@ impl Cluster {
         for node in &self.nodes {
             node.start().await;
         }
+        self.primary().admin().await?.query_drop("SET GLOBAL read_only = OFF").await?;
         for node in &self.nodes[1..] {
             let mut replica = node.admin().await?;
             let undelayed = match self.flavour {

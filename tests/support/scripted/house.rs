@@ -77,6 +77,7 @@ impl House {
             requests,
             journal: Err("the servers are no real ones".to_owned()),
             settings: failover::Settings::new(&config, &own),
+            stop: CancellationToken::default(),
         };
         let watched = config.clone();
         tokio::spawn(async move { failover::run(&watched, &own, parts).await });
