@@ -4,6 +4,7 @@ pub mod dialect;
 pub mod flavour;
 pub mod gtid;
 pub mod gtids;
+pub mod heartbeat;
 pub mod lag;
 pub mod observed;
 pub mod report;
