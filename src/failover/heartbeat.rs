@@ -88,6 +88,16 @@ enum Beat {
     Refused(ServerError),
 }
 
+/// What a server says of a write that it has not answered.
+enum Look {
+    /// Nothing.
+    Unanswered,
+    /// It knows no such connection.
+    Gone,
+    /// It has it waiting: for room on a full disk and not for somebody's lock, or for anything else.
+    Waits { no_room: bool },
+}
+
 /// A connection that the heartbeat is written on.
 struct Line {
     connection: OwnConnection,
@@ -159,7 +169,9 @@ impl Writer {
                             // A new connection has what is granted meanwhile.
                             line = None;
                         }
-                        self.tell(&term.server, refusal, &error);
+                        if refusal != Refusal::ReadOnly {
+                            self.tell(&term.server, refusal, &error);
+                        }
                     }
                 },
             }
@@ -181,6 +193,7 @@ impl Writer {
         let (epoch, us) = (term.epoch.0, self.heartbeat.clock.us(at));
         let write = self.heartbeat.write(flavour, &term.server.name, epoch, us);
         let before = self.felt.lock().written_at.unwrap_or(began);
+        let mut beside = None;
         let done = {
             let writing = open.connection.ask(&write);
             tokio::pin!(writing);
@@ -190,13 +203,14 @@ impl Writer {
                 }
                 let full_since = before.elapsed() + OVERLAP;
                 let question = why_it_waits(flavour, id, full_since);
-                match timeout(LOOK_AT_MOST, self.look(&term.server, &question)).await {
-                    // The server knows nothing of it any more: the connection was cut without a word.
-                    Ok(Some(None)) => return Beat::Lost,
-                    Ok(Some(Some(no_room))) => {
+                let look = self.look(&term.server, &mut beside, &question);
+                match timeout(LOOK_AT_MOST, look).await.unwrap_or(Look::Unanswered) {
+                    // The connection was cut without a word.
+                    Look::Gone => return Beat::Lost,
+                    Look::Waits { no_room } => {
                         self.felt.lock().unwritten = Some(Unwritten { since: at, no_room });
                     }
-                    Ok(None) | Err(_) => {}
+                    Look::Unanswered => {}
                 }
             }
         };
@@ -238,14 +252,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the connection that was asked for is there still, and if so, whether it waits for room on a disk and for
-    /// nobody's lock; `None` if the server does not say.
-    async fn look(&self, server: &Server, question: &str) -> Option<Option<bool>> {
-        let mut connection = OwnConnection::open(server, &self.account).await.ok()?;
-        let answer = connection.ask(question).await.ok()?;
-        let Some(state) = answer.value("state") else { return Some(None) };
-        let no_room = answer.value("no_room").is_some_and(|count| count != "0");
-        Some(Some(no_room && !is_lock(&state)))
+    /// Asks what a write waits for, on a connection beside it.
+    async fn look(&self, server: &Server, beside: &mut Option<OwnConnection>, question: &str) -> Look {
+        let mut connection = match beside.take() {
+            Some(connection) => connection,
+            None => match OwnConnection::open(server, &self.account).await {
+                Ok(connection) => connection,
+                Err(_) => return Look::Unanswered,
+            },
+        };
+        let Ok(answer) = connection.ask(question).await else { return Look::Unanswered };
+        *beside = Some(connection);
+        let Some(state) = answer.value("state") else { return Look::Gone };
+        let is_full = answer.value("no_room").is_some_and(|count| count != "0");
+        Look::Waits { no_room: is_full && !is_lock(&state) }
     }
 
     /// Why nothing is written, once.

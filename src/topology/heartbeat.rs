@@ -130,6 +130,8 @@ pub enum Refusal {
     NoPrivilege,
     /// A disk is full.
     NoRoom,
+    /// It is read-only by now: in a switchover, or an operator's doing.
+    ReadOnly,
     /// Something else, which says nothing of the server.
     Other,
 }
@@ -145,6 +147,8 @@ impl Refusal {
             1044 | 1142 | 1143 | 1227 => Self::NoPrivilege,
             // EE_WRITE, ER_DISK_FULL, ER_ERROR_ON_WRITE, ER_RECORD_FILE_FULL
             3 | 1021 | 1026 | 1114 => Self::NoRoom,
+            // ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE
+            1290 | 1836 => Self::ReadOnly,
             _ => Self::Other,
         }
     }
