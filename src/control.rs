@@ -34,6 +34,8 @@ pub struct View {
     pub preview: Preview,
     /// Whether dauphin acts by itself, and why not if not.
     pub automatic: Result<(), String>,
+    /// How long ago the last heartbeat was sent that the primary has written; `None` if there is none in this term.
+    pub heartbeat_age: Option<Duration>,
 }
 
 impl Default for View {
@@ -47,6 +49,7 @@ impl Default for View {
             servers: Vec::new(),
             preview: Preview::default(),
             automatic: Err("starting".to_owned()),
+            heartbeat_age: None,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! dauphin's own account on the servers: the SQL that creates it with the least privileges it needs.
 
-use crate::topology::{Flavour, dialect};
+use crate::topology::{
+    Flavour, dialect,
+    heartbeat::{PRIVILEGES, TABLE},
+};
 
 /// The statements, for the primary: they reach the replicas by replication. Without `failover` dauphin only watches.
 pub fn statements(flavour: Flavour, user: &str, host: &str, failover: bool) -> String {
@@ -14,6 +17,11 @@ pub fn statements(flavour: Flavour, user: &str, host: &str, failover: bool) -> S
                 -- replication, set read_only and semi-synchronous replication, cut off a deposed primary's clients, and let a former\n\
                 -- primary replicate with this account (`dauphin grants --watch-only` leaves all but the first out).\n";
         sql += &format!("GRANT {} ON *.* TO {account};\n", dialect::privileges(flavour).join(", "));
+        sql += &format!(
+            "-- To write the time to {TABLE} on the primary ([monitor] heartbeat): that shows that it can write, which a full disk keeps\n\
+             -- it from while it answers all questions. Without this nothing is written.\n\
+             GRANT {PRIVILEGES} ON dauphin.* TO {account};\n"
+        );
     } else {
         sql += "-- To see whether and how each server replicates.\n";
         sql += &format!("GRANT {} ON *.* TO {account};\n", dialect::privileges(flavour)[0]);

@@ -213,6 +213,12 @@ metrics! {
             samples.put(&[("server", &server.name)], u8::from(server.lag.is_some()));
         }
     };
+    gauge dauphin_heartbeat_age_seconds {} =
+        "How long ago the last heartbeat was sent that the primary has written, in seconds; no sample if there is none.", |from, samples| {
+        if let Some(age) = from.view.heartbeat_age {
+            samples.put(&[], age.as_secs_f64());
+        }
+    };
     gauge dauphin_diagnosis { diagnosis } = "1; says what dauphin makes of the cluster.", |from, samples| {
         samples.put(&[("diagnosis", from.view.diagnosis)], 1);
     };

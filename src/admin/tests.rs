@@ -102,6 +102,7 @@ fn report(identity: &str, replicates_from: Option<&str>) -> Report {
         }),
         group: None,
         max_connections: 151,
+        heartbeat_us: None,
         lacks: Vec::new(),
     }
 }

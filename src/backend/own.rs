@@ -37,6 +37,11 @@ impl OwnConnection {
         Ok(Self(connect::connect(server, account, Profile::own()).await?))
     }
 
+    /// Its id on its server, as CONNECTION_ID() says.
+    pub const fn id(&self) -> u32 {
+        self.0.id
+    }
+
     /// Asks with a text statement. Not cancel safe: drop the connection.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ options! {
         leaving_timeout: Duration = duration("0s", "5m").or("1s");
         /// For how long commits may wait for replicas that have lost the primary before it is deposed.
         isolated_timeout: Duration = duration("1s", "1h").or("10s");
+        /// For how long a write of dauphin's own must have waited for room on a full disk before the primary is deposed.
+        write_timeout: Duration = duration("1s", "1h").or("5s");
         /// How long the chosen replica may take to apply what it has received.
         apply_timeout: Duration = duration("100ms", "1h").or("30s");
         /// How long a switchover waits for open transactions before it gives up.

@@ -99,6 +99,9 @@ pub enum ActError {
         /// In its own words.
         error: String,
     },
+    /// Its clients are cut off, and it has not become read-only: commits hang there.
+    #[error("its clients are cut off, but it does not become read-only: {0}")]
+    StillOpen(String),
     /// Another dauphin has the lock.
     #[error("another dauphin is at work there")]
     Claimed,
@@ -173,7 +176,7 @@ impl SqlCluster {
             // What is cut off in the middle must not be read by the next: it is put back when it is done.
             let mut open = link.open.take().ok_or_else(silent)?;
             let done = work(&mut open).await;
-            if !matches!(done, Err(ActError::Unreachable(_))) {
+            if !matches!(done, Err(ActError::Unreachable(_) | ActError::StillOpen(_))) {
                 link.open = Some(open);
             }
             done
@@ -262,13 +265,15 @@ impl SqlCluster {
                 }
             }
             // MySQL keeps a commit waiting whose client is gone; MariaDB ended it with its connection.
+            let mut statements = Vec::new();
             if open.version.flavour == Flavour::MySql {
-                for statement in open.version.semi_sync_source(open.words, None) {
-                    open.run(&statement).await?;
-                }
+                statements.extend(open.version.semi_sync_source(open.words, None));
             }
-            for statement in open.version.close(Duration::from_secs(1)) {
-                open.run(&statement).await?;
+            statements.extend(open.version.close(Duration::from_secs(1)));
+            for statement in statements {
+                // A MySQL server ends itself when a commit is cut off that waits for room in the binary log
+                // (binlog_error_action = ABORT_SERVER, the default).
+                open.run(&statement).await.map_err(|error| ActError::StillOpen(error.to_string()))?;
             }
             if let Some(admit) = open.version.admit_clients() {
                 open.run(admit).await?;
@@ -308,7 +313,7 @@ impl Cluster for SqlCluster {
                 self.connected(server).await.map_err(|error| Problem::Silent(error.to_string()))?;
             let Link { open, memory } = &mut *link;
             let mut taken = open.take().ok_or_else(|| Problem::Silent("not connected".to_owned()))?;
-            let report = ask::ask(&mut taken.connection, memory).await;
+            let report = ask::ask(&mut taken.connection, memory, None).await;
             if !matches!(&report, Err(problem) if problem.is_unreachable()) {
                 *open = Some(taken);
             }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::topology::{Topology, report::Problem};
+use crate::topology::{
+    Topology,
+    report::{Problem, Report},
+};
 
 /// How patient the judgement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Patience {
     pub leaving: Duration,
     /// For how long a semi-synchronous primary may have no replica that hears it, while it answers dauphin.
     pub isolated: Duration,
+    /// For how long a heartbeat must have waited for room on the primary's disk: `[failover] write_timeout`.
+    pub write: Duration,
 }
 
 /// How often a server must have failed to answer before its silence counts.
@@ -50,6 +55,10 @@ pub enum Diagnosis {
         /// Long enough, and commits wait for replicas that do not come.
         for_long: bool,
     },
+    /// It answers, and a heartbeat is not written for a reason that does not show that it cannot.
+    Stalled,
+    /// It answers, and writes nothing, for its disk is full.
+    CannotWrite,
     /// It answers and was made read-only by somebody else.
     ReadOnly,
     /// It answers and came back read-only from a restart, as it should.
@@ -88,6 +97,8 @@ impl Diagnosis {
             Self::Unseen => "primary_unseen",
             Self::DeadAlone => "primary_dead_alone",
             Self::Isolated { .. } => "primary_isolated",
+            Self::Stalled => "primary_stalled",
+            Self::CannotWrite => "primary_cannot_write",
             Self::ReadOnly => "primary_read_only",
             Self::Restarted => "primary_restarted",
             Self::Refuses => "primary_refuses",
@@ -130,6 +141,14 @@ impl Diagnosis {
             Self::Isolated { for_long: true } => {
                 "The primary answers, but its commits wait for replicas that have lost it: it is fenced and a replica is promoted."
             }
+            Self::Stalled => {
+                "The primary answers, but a heartbeat has not been written for [failover] write_timeout, and no full disk is known \
+                 to be why (a lock, missing acknowledgements, a slow disk): nothing is done."
+            }
+            Self::CannotWrite => {
+                "The primary answers, but its disk is full and a heartbeat has not been written for [failover] write_timeout: its \
+                 clients are cut off and a replica is promoted."
+            }
             Self::ReadOnly => "Somebody has made the primary read-only: it is not deposed; statements wait.",
             Self::Restarted => "The primary came back read-only from a restart: it is made writable again.",
             Self::Refuses => {
@@ -145,9 +164,13 @@ impl Diagnosis {
     /// What is done about it.
     pub const fn remedy(&self) -> Remedy {
         match self {
-            Self::Dead | Self::Hung | Self::Isolated { for_long: true } => Remedy::FailOver,
+            Self::Dead | Self::Hung | Self::Isolated { for_long: true } | Self::CannotWrite => {
+                Remedy::FailOver
+            }
             Self::Restarted => Remedy::Reopen,
-            Self::Healthy | Self::Starting | Self::Isolated { .. } | Self::Refuses => Remedy::Nothing,
+            Self::Healthy | Self::Starting | Self::Isolated { .. } | Self::Stalled | Self::Refuses => {
+                Remedy::Nothing
+            }
             Self::NoPrimary
             | Self::SeveralWritable(_)
             | Self::Suspected
@@ -174,6 +197,8 @@ impl Diagnosis {
             Self::DeadAlone,
             Self::Isolated { for_long: false },
             Self::Isolated { for_long: true },
+            Self::Stalled,
+            Self::CannotWrite,
             Self::ReadOnly,
             Self::Restarted,
             Self::Refuses,
@@ -274,7 +299,18 @@ fn of_answering(
                 && report.semi_sync.waiting_sessions > 0
                 && now.saturating_duration_since(since) >= patience.isolated,
         },
+        None => of_writing(topology, report, patience, now),
+    }
+}
+
+/// A primary that its replicas hear. Whoever waits for an acknowledgement has written.
+fn of_writing(topology: &Topology, report: &Report, patience: Patience, now: Instant) -> Diagnosis {
+    let unwritten = topology.unwritten.as_ref();
+    let unwritten = unwritten.filter(|write| now.saturating_duration_since(write.since) >= patience.write);
+    match unwritten {
         None => Diagnosis::Healthy,
+        Some(write) if write.no_room && report.semi_sync.waiting_sessions == 0 => Diagnosis::CannotWrite,
+        Some(_) => Diagnosis::Stalled,
     }
 }
 
@@ -292,7 +328,10 @@ mod tests {
     use super::*;
     use crate::topology::{
         group::tests::{group, member},
-        observed::tests::{healthy, replica_of},
+        observed::{
+            Unwritten,
+            tests::{healthy, replica_of},
+        },
         report::Receiver,
     };
 
@@ -300,6 +339,7 @@ mod tests {
         hang: Duration::from_secs(3),
         leaving: Duration::from_secs(1),
         isolated: Duration::from_secs(10),
+        write: Duration::from_secs(5),
     };
 
     /// After what `healthy` has been told.
@@ -425,6 +465,22 @@ mod tests {
         assert_eq!(judge(&topology), Diagnosis::Isolated { for_long: false });
         topology.servers[0].report.as_mut().unwrap().semi_sync.waiting_sessions = 1;
         assert_eq!(judge(&topology), Diagnosis::Isolated { for_long: true });
+    }
+
+    #[test]
+    fn only_a_full_disk_makes_a_primary_that_writes_nothing_be_deposed() {
+        let mut topology = healthy("");
+        let unwritten = |no_room| Some(Unwritten { since: Instant::now() + LATER, no_room });
+        topology.unwritten = unwritten(false);
+        check(&topology, Duration::from_secs(4), &Diagnosis::Healthy);
+        check(&topology, Duration::from_secs(60), &Diagnosis::Stalled);
+        topology.unwritten = unwritten(true);
+        check(&topology, Duration::from_secs(4), &Diagnosis::Healthy);
+        check(&topology, Duration::from_secs(6), &Diagnosis::CannotWrite);
+        topology.servers[0].report.as_mut().unwrap().semi_sync.waiting_sessions = 1;
+        check(&topology, Duration::from_secs(6), &Diagnosis::Stalled);
+        topology.servers[0].report.as_mut().unwrap().read_only = true;
+        check(&topology, Duration::from_secs(6), &Diagnosis::ReadOnly);
     }
 
     #[test]

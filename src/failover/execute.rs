@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Controller,
     cluster::{Act, ActError, Cluster},
+    diagnose::Diagnosis,
     journal::Operation,
     plan::{CannotFailOver, Plan, Wish, plan, settings_of},
 };
@@ -206,6 +207,8 @@ impl<C: Cluster> Controller<C> {
         if is_reached
             && !wish.force
             && let Err(error) = fencing
+            // What cannot be written to a full disk cannot be acknowledged either, and nobody is left to be told.
+            && !(matches!(error, ActError::StillOpen(_)) && self.diagnosis == Diagnosis::CannotWrite)
         {
             return Err(Failed::Act { server: self.name(old), error });
         }

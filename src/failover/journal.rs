@@ -35,6 +35,8 @@ pub struct Record {
     pub frozen: Vec<String>,
     /// A primary that was to be deposed, did not answer, and was not replaced: what it was told it may do yet.
     pub half_fenced: Option<String>,
+    /// What tells this dauphin's heartbeat from those of others.
+    pub dauphin: Option<String>,
     /// What was begun and has not ended.
     pub operation: Option<Operation>,
 }

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod diagnose;
 mod execute;
 mod group;
+mod heartbeat;
 pub mod journal;
 mod mend;
 pub mod plan;
@@ -29,14 +30,16 @@ use crate::{
         Gtids, Topology,
         dialect::ReplicationLogin,
         gtid,
+        heartbeat::{Clock, Heartbeat},
         lag::{Fitness, Lags},
         observed::Observed,
-        report::Problem,
+        report::{Problem, Report},
     },
 };
 use assemble::{Assembler, Throne};
 use cluster::{Cluster, SqlCluster};
 use diagnose::{Diagnosis, FAILURES, Patience, Remedy, diagnose, is_isolated};
+use heartbeat::Pulse;
 use journal::{Journal, Record};
 use plan::Wish;
 
@@ -116,6 +119,7 @@ impl Settings {
             hang: self.failover.hang_timeout,
             leaving: self.failover.leaving_timeout,
             isolated: self.failover.isolated_timeout,
+            write: self.failover.write_timeout,
         }
     }
 }
@@ -126,10 +130,36 @@ pub fn open_journal(path: &Path) -> Result<Journal, String> {
 }
 
 /// Watches the servers and keeps a primary among them until it is told to stop. Dropping it is as a crash.
-pub async fn run(config: &Config, account: &Arc<crate::backend::Account>, parts: Parts) {
-    let fleet = parts.fleet.clone();
-    let (observations, _watchers) = monitor::watch(&fleet, account, &config.monitor);
-    Controller::new(parts, SqlCluster::new(fleet, account.clone())).run(observations).await;
+pub async fn run(config: &Config, account: &Arc<crate::backend::Account>, mut parts: Parts) {
+    let (fleet, control) = (parts.fleet.clone(), parts.control.clone());
+    let heartbeat = Heartbeat { dauphin: name_of_heartbeat(&mut parts.journal), clock: Clock::start() };
+    let beats = config.monitor.heartbeat.map(|every| (heartbeat, every));
+    let read = beats.as_ref().map(|(heartbeat, _)| heartbeat);
+    let (observations, mut tasks) = monitor::watch(&fleet, account, &config.monitor, read);
+    let mut controller = Controller::new(parts, SqlCluster::new(fleet, account.clone()));
+    if let Some((heartbeat, every)) = beats {
+        let clock = heartbeat.clock;
+        let (writer, pulse) = heartbeat::Writer::new(heartbeat, every, account.clone(), control);
+        tasks.spawn(writer.run());
+        controller.pulse = Some((pulse, clock));
+    }
+    controller.run(observations).await;
+}
+
+/// What tells this dauphin's heartbeat from others'; the same for as long as there is a state file.
+fn name_of_heartbeat(journal: &mut Result<Journal, String>) -> String {
+    let known = journal.as_ref().ok().and_then(|journal| journal.record().dauphin.clone());
+    known.unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+        let name = format!("{:016x}", u64::from_be_bytes(bytes));
+        if let Ok(journal) = journal
+            && let Err(error) = journal.change(|record| record.dauphin = Some(name.clone()))
+        {
+            tracing::warn!(%error, "the state file cannot be written: the next start writes a heartbeat of its own");
+        }
+        name
+    })
 }
 
 /// The owner of the topology and of the routing table.
@@ -165,6 +195,8 @@ pub struct Controller<C> {
     /// Whether dauphin may act alone, as was last told.
     told_automatic: Option<Result<(), String>>,
     mending: mend::Mending,
+    /// The heartbeat, if one is written, and its clock.
+    pulse: Option<(Pulse, Clock)>,
 }
 
 impl<C: Cluster> Controller<C> {
@@ -216,6 +248,7 @@ impl<C: Cluster> Controller<C> {
             no_authority,
             told_automatic: None,
             mending: mend::Mending::default(),
+            pulse: None,
         }
     }
 
@@ -292,7 +325,14 @@ impl<C: Cluster> Controller<C> {
                 self.lags.note_primary(asked_at.into_std(), &report.executed);
                 Some(Duration::ZERO)
             }
-            Some(report) => self.lags.of(&report.executed, answered_at.into_std()),
+            Some(report) => {
+                let lag = self.lags.of(&report.executed, answered_at.into_std());
+                lag.map(|lag| {
+                    let is_exact = self.lags.is_exact(&report.executed);
+                    let by_heartbeat = self.by_heartbeat(report, answered_at).filter(|_| !is_exact);
+                    lag.max(by_heartbeat.unwrap_or_default())
+                })
+            }
             None => None,
         };
         server.set_lag(lag);
@@ -300,6 +340,12 @@ impl<C: Cluster> Controller<C> {
         let comparable = lag.filter(|_| self.topology.servers[primary].is_reached());
         let fit = self.fitness[at].judge(comparable, self.settings.max_replica_lag);
         server.set_behind(!fit && at != primary);
+    }
+
+    /// How long ago the heartbeat was written that a server has: what was written later it has not.
+    fn by_heartbeat(&self, report: &Report, now: Instant) -> Option<Duration> {
+        let (_, clock) = self.pulse.as_ref()?;
+        report.heartbeat_us.map(|us| clock.since(us, now))
     }
 
     /// One round: recognise the primary, judge, act, mend, publish.
@@ -333,6 +379,7 @@ impl<C: Cluster> Controller<C> {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or(now)),
         };
+        self.topology.unwritten = self.pulse.as_ref().and_then(|(pulse, _)| pulse.unwritten());
         let diagnosis = diagnose(&self.topology, patience, self.isolated_since, now);
         if diagnosis.label() != self.diagnosis.label() {
             let primary = self.topology.primary.map(|at| self.fleet.servers[at].name.as_str());
@@ -606,6 +653,9 @@ impl<C: Cluster> Controller<C> {
         self.lags.reset();
         self.term = Some(Arc::new(Term { epoch: Epoch(epoch), server, ended: CancellationToken::new() }));
         self.has_seen_a_term = true;
+        if let Some((pulse, _)) = &self.pulse {
+            pulse.follow(self.term.as_ref());
+        }
         self.isolated_since = None;
         let message = format!("{name} is the primary (epoch {epoch}): {why}");
         self.control.events.record("term_began", Some(&name), message);
@@ -615,6 +665,9 @@ impl<C: Cluster> Controller<C> {
     fn end_term(&mut self) {
         if let Some(term) = self.term.take() {
             term.ended.cancel();
+            if let Some((pulse, _)) = &self.pulse {
+                pulse.follow(None);
+            }
             term.server.pool.cut();
             let message = format!("the term of {} has ended (epoch {})", term.server.name, term.epoch.0);
             self.control.events.record("term_ended", Some(&term.server.name), message);

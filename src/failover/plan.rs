@@ -120,13 +120,22 @@ pub fn plan(topology: &Topology, old: usize, frozen: &[usize], wish: Wish) -> Re
     let executed = servers[old].report.as_ref().map(|report| report.executed.clone()).unwrap_or_default();
     let known = executed.union(&topology.seen);
     let is_semi_sync = servers[old].report.as_ref().is_some_and(|report| report.semi_sync.source_enabled);
-    let lost = if has.covers(&known) { Gtids::default() } else { known.minus(&has) };
+    let is_all_here = has.covers(&known) || is_unwritten(topology, old);
+    let lost = if is_all_here { Gtids::default() } else { known.minus(&has) };
     if is_semi_sync && !wish.force && !lost.is_empty() {
         return Err(would_lose(&servers[candidate], &has, &known, &servers[old].name));
     }
     let (followers, left) = followers(topology, frozen, candidate, &has);
     let semi_sync = semi_sync(topology, old, &followers);
     Ok(Plan { candidate, target: has, followers, left, semi_sync, lost })
+}
+
+/// Whether what the old primary alone claims to have is in no log: a commit that waits for room on a full disk has its number
+/// on MariaDB (seen on 11.8), and keeps it when it is cut off. While semi-synchronous replication works, what was acknowledged
+/// is on those that acknowledge.
+fn is_unwritten(topology: &Topology, old: usize) -> bool {
+    let works = topology.servers[old].report.as_ref().is_some_and(|report| report.semi_sync.source_active);
+    works && topology.unwritten.as_ref().is_some_and(|unwritten| unwritten.no_room)
 }
 
 fn would_lose(candidate: &Observed, has: &Gtids, needed: &Gtids, whose: &str) -> CannotFailOver {
@@ -392,7 +401,10 @@ fn obstacles(preview: &mut Preview, topology: &Topology, old: usize, replicas: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::observed::tests::{gtids, healthy, replica_of, uuid};
+    use crate::topology::observed::{
+        Unwritten,
+        tests::{gtids, healthy, replica_of, uuid},
+    };
     use tokio::time::Instant;
 
     fn set(n: u64) -> String {
@@ -431,6 +443,17 @@ mod tests {
         assert_eq!((plan.candidate, plan.followers), (2, vec![]));
         assert!(plan.left[0].1.contains(&format!("{}:1", uuid(2))), "{:?}", plan.left);
         assert_eq!(plan.semi_sync, None, "nobody is left who could acknowledge");
+    }
+
+    #[test]
+    fn a_commit_that_waits_for_room_on_a_disk_was_never_acknowledged() {
+        let mut topology = healthy(&set(10));
+        put(&mut topology, 0, |report| report.executed = gtids(&set(11)));
+        assert!(matches!(choose(&topology), Err(CannotFailOver::WouldLose { .. })));
+        topology.unwritten = Some(Unwritten { since: Instant::now(), no_room: true });
+        assert!(choose(&topology).unwrap().lost.is_empty());
+        put(&mut topology, 0, |report| report.semi_sync.source_active = false);
+        assert!(choose(&topology).is_err(), "others may have been told that it was done");
     }
 
     #[test]

@@ -27,6 +27,7 @@ impl<C: Cluster> Controller<C> {
                 plan::preview(&self.topology, DETECTION)
             },
             automatic: self.may_act(),
+            heartbeat_age: self.pulse.as_ref().and_then(|(pulse, _)| Some(pulse.written_at()?.elapsed())),
         };
         self.control.view.store(Arc::new(view));
     }

@@ -30,6 +30,8 @@ pub struct Memory {
     known: Option<Known>,
     /// MariaDB does not say when it last heard from its source, only how often: when that last changed.
     signs_of_life: Option<(String, Instant)>,
+    /// Where there is no heartbeat to be read, when that is tried again.
+    no_heartbeat_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,11 +50,18 @@ impl Memory {
     }
 }
 
-/// Asks everything. Not cancel safe: drop the connection.
+/// How long a server whose heartbeat cannot be read is not asked for it: there is no table yet, or no privilege.
+const WITHOUT_HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Asks everything; `heartbeat` is the question for dauphin's own, if it writes one. Not cancel safe: drop the connection.
 ///
 /// # Errors
 /// The server does not answer, or refuses a question.
-pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<Report, Problem> {
+pub async fn ask(
+    connection: &mut OwnConnection,
+    memory: &mut Memory,
+    heartbeat: Option<&str>,
+) -> Result<Report, Problem> {
     let known = match &memory.known {
         Some(known) => known.clone(),
         None => memory.known.insert(introduce(connection).await?).clone(),
@@ -70,10 +79,24 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
     if reads_performance_schema {
         questions.extend([dialect::CONTACT, dialect::GROUP]);
     }
+    let is_due = memory.no_heartbeat_until.is_none_or(|until| Instant::now() >= until);
+    let heartbeat = heartbeat.filter(|_| is_due);
+    questions.extend(heartbeat);
+    let mut given = connection.ask_all(&questions).await;
+    let beat = if heartbeat.is_some() && given.len() == questions.len() { given.pop() } else { None };
     let mut answers = Vec::new();
-    for answer in connection.ask_all(&questions).await {
+    for answer in given {
         answers.push(answer.map_err(|error| problem(error, flavour))?);
     }
+    let heartbeat_us = match beat {
+        Some(Ok(beat)) => beat.value("written_us").and_then(|us| us.parse().ok()),
+        Some(Err(AskError::Refused(_))) => {
+            memory.no_heartbeat_until = Some(Instant::now() + WITHOUT_HEARTBEAT);
+            None
+        }
+        Some(Err(error)) => return Err(problem(error, flavour)),
+        None => None,
+    };
     let identity = answers[0].value("identity").unwrap_or_default();
     let text = |name: &str| answers[0].value(name).unwrap_or_default();
     let settings = Pairs::new(&[&answers[1], &answers[2], &answers[3]]);
@@ -122,6 +145,7 @@ pub async fn ask(connection: &mut OwnConnection, memory: &mut Memory) -> Result<
         max_connections: settings.number("max_connections"),
         identity,
         replication,
+        heartbeat_us,
         lacks,
         version,
     })

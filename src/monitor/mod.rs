@@ -10,7 +10,10 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     backend::{Account, Fleet, Server, own::OwnConnection},
     config::Monitor as Config,
-    topology::report::{Problem, Report},
+    topology::{
+        heartbeat::Heartbeat,
+        report::{Problem, Report},
+    },
 };
 use ask::Memory;
 
@@ -78,11 +81,12 @@ impl Observations {
     }
 }
 
-/// Watches all servers for ever. Cancel safe: all it holds is connections.
+/// Watches all servers for ever, and reads this heartbeat there. Cancel safe: all it holds is connections.
 pub fn watch(
     fleet: &Arc<Fleet>,
     account: &Arc<Account>,
     config: &Config,
+    heartbeat: Option<&Heartbeat>,
 ) -> (Arc<Observations>, tokio::task::JoinSet<()>) {
     let observations = Arc::new(Observations::new(fleet.servers.len()));
     let mut watchers = tokio::task::JoinSet::new();
@@ -92,6 +96,7 @@ pub fn watch(
             server: server.clone(),
             account: account.clone(),
             config: config.clone(),
+            heartbeat: heartbeat.map(Heartbeat::read),
             connection: None,
             memory: Memory::default(),
         };
@@ -105,6 +110,8 @@ struct Watcher {
     server: Arc<Server>,
     account: Arc<Account>,
     config: Config,
+    /// The question for it.
+    heartbeat: Option<String>,
     connection: Option<OwnConnection>,
     memory: Memory,
 }
@@ -152,7 +159,7 @@ impl Watcher {
                 OwnConnection::open(&self.server, &self.account).await.map_err(Problem::from)?
             }
         };
-        let report = ask::ask(&mut connection, &mut self.memory).await?;
+        let report = ask::ask(&mut connection, &mut self.memory, self.heartbeat.as_deref()).await?;
         self.connection = Some(connection);
         Ok(report)
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Flavour, flavour::Version};
+use super::{Flavour, flavour::Version, heartbeat};
 
 /// MySQL's words for replication since 8.0.22: REPLICA and SOURCE.
 const NEW_WORDS: u32 = 80022;
@@ -234,12 +234,13 @@ impl Version {
         }
     }
 
-    /// Finds the clients' connections, dauphin's own account `user` apart.
+    /// Finds the clients' connections, dauphin's own account `user` apart, but for a heartbeat that is being written.
     pub fn client_connections(&self, user: &str) -> String {
         let user = literal(user);
         format!(
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER NOT IN ('system user', 'event_scheduler', {user}) \
-             AND COMMAND NOT LIKE 'Binlog Dump%' AND COMMAND NOT LIKE 'Slave%' AND ID <> CONNECTION_ID()"
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER NOT IN ('system user', 'event_scheduler') \
+             AND (USER <> {user} OR INFO LIKE '%INSERT INTO {}%') AND COMMAND NOT LIKE 'Binlog Dump%' AND COMMAND NOT LIKE 'Slave%' AND ID <> CONNECTION_ID()",
+            heartbeat::TABLE
         )
     }
 

@@ -1,5 +1,5 @@
-//! How far replicas are behind, from what servers say they have executed: nothing is written for it, and no two clocks
-//! are compared.
+//! How far replicas are behind, from what servers say they have executed: nothing need be written for it, and no two
+//! clocks are compared.
 //!
 //! Every poll of the primary is a sample: at this moment of dauphin's own clock it had this set. A replica that lacks a
 //! transaction is behind since that was committed, which was between the last poll of the primary without it and the
@@ -86,6 +86,12 @@ impl Lags {
             history.first_at
         };
         Some(now.saturating_duration_since(since))
+    }
+
+    /// Whether that is all there is to know: a server that lacks what was committed before the first sample is behind for
+    /// longer, and only its heartbeat tells how long.
+    pub fn is_exact(&self, executed: &Gtids) -> bool {
+        self.0.as_ref().is_some_and(|history| executed.covers(&history.first))
     }
 
     /// Forgets everything: another server is primary.

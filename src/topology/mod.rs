@@ -5,6 +5,7 @@ pub mod flavour;
 pub mod group;
 pub mod gtid;
 pub mod gtids;
+pub mod heartbeat;
 pub mod lag;
 pub mod observed;
 pub mod report;

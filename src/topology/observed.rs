@@ -64,6 +64,17 @@ pub struct Topology {
     pub seen: Gtids,
     /// When that last grew.
     pub grew_at: Option<Instant>,
+    /// The heartbeat that the primary was told to write and has not written, if there is one.
+    pub unwritten: Option<Unwritten>,
+}
+
+/// A write of dauphin's own that is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwritten {
+    /// When it, or the first of those that were refused, was sent.
+    pub since: Instant,
+    /// Whether the server says that a disk is full.
+    pub no_room: bool,
 }
 
 impl Observed {
@@ -292,6 +303,7 @@ pub mod tests {
             replication: None,
             group: None,
             max_connections: 151,
+            heartbeat_us: None,
             lacks: Vec::new(),
         }
     }

@@ -38,6 +38,8 @@ pub struct Report {
     pub group: Option<GroupMember>,
     /// How many clients it takes at most: `@@max_connections`.
     pub max_connections: u64,
+    /// The latest heartbeat of this dauphin that it has, in microseconds since 1970.
+    pub heartbeat_us: Option<u64>,
     /// Privileges that changing roles takes and dauphin's account does not have there.
     pub lacks: Vec<&'static str>,
 }

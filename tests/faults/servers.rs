@@ -87,6 +87,8 @@ impl Servers {
             node.answers(Duration::from_secs(120)).await?;
         }
         db1.sql(accounts(self.flavour)).await?;
+        // As `dauphin grants` has it: without this there is no heartbeat, and nobody notices a full disk.
+        db1.sql("GRANT CREATE, SELECT, INSERT, UPDATE ON dauphin.* TO dauphin@'%'").await?;
         db1.sql(TABLE).await?;
         for replica in replicas {
             replica.sql(&replication(self.flavour, &db1.address.to_string())).await?;

@@ -1,10 +1,10 @@
 //! Replicas that are too far behind take no reads: by the cluster's limit, a session's or a statement's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mysql_async::{Conn, prelude::Queryable as _};
+use mysql_async::{Conn, Row, prelude::Queryable as _};
 
-use crate::support::{Flavour, Stage, check_apart, eventually, server_error};
+use crate::support::{Dauphin, Flavour, Stage, check_apart, cluster::options, eventually, server_error};
 
 const HOUR: u32 = 3600;
 
@@ -116,6 +116,98 @@ fn a_running_read_finishes_on_a_replica_that_falls_behind() {
         assert_eq!(running.await.unwrap(), Some(0), "it was not cut off");
         restore(stage).await;
     });
+}
+
+#[test]
+fn a_heartbeat_shows_how_late_a_replica_is_that_was_late_before_dauphin_started() {
+    check_apart("monitor.heartbeat = \"off\"", async |stage| {
+        let mut dauphin = with_heartbeat(stage, "").await;
+        let beats = "SELECT COUNT(*) FROM dauphin.heartbeat WHERE server = 'db1'";
+        eventually(10, "the row is on the replicas", async || {
+            let (db2, db3) = (count(stage, 1, beats).await, count(stage, 2, beats).await);
+            (db2, db3) == (1, 1)
+        })
+        .await;
+        delay(stage, 2, HOUR).await;
+        // Nobody writes but the heartbeat: to a replica that does not apply it, an idle primary is no excuse.
+        stage.admin(1).await.query_drop("STOP REPLICA SQL_THREAD").await.unwrap();
+        eventually(10, "both fall behind", async || {
+            lag_ms(&dauphin, "db2").await > Some(1000) && lag_ms(&dauphin, "db3").await > Some(4000)
+        })
+        .await;
+        let restarted = Instant::now();
+        dauphin.restart(&[]).await;
+        stage.admin(1).await.query_drop("START REPLICA SQL_THREAD").await.unwrap();
+        eventually(10, "db3 is known to be as late as it is", async || {
+            lag_ms(&dauphin, "db3").await > Some(restarted.elapsed().as_millis() as u64 + 3000)
+        })
+        .await;
+        eventually(10, "db2 catches up", async || lag_ms(&dauphin, "db2").await < Some(500)).await;
+        assert_eq!(count(stage, 0, "SELECT COUNT(*) FROM dauphin.heartbeat").await, 1, "the same row");
+        without_heartbeat(stage, dauphin).await;
+        delay(stage, 2, 0).await;
+    });
+}
+
+#[test]
+fn a_heartbeat_that_waits_for_an_operators_lock_deposes_nobody() {
+    check_apart("monitor.heartbeat = \"off\"", async |stage| {
+        let options = "failover.mode = \"automatic\"\nfailover.write_timeout = \"1s\"";
+        let dauphin = with_heartbeat(stage, options).await;
+        eventually(10, "it is written", async || fact(&dauphin, "diagnosis").await == "healthy").await;
+        let row = "SELECT COUNT(*) FROM dauphin.heartbeat";
+        let beats = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'dauphin'";
+        eventually(10, "the table is there", async || {
+            count(stage, 0, beats).await == 1 && count(stage, 0, row).await == 1
+        })
+        .await;
+        stage.admin(0).await.query_drop("FLUSH TABLES WITH READ LOCK").await.unwrap();
+        eventually(10, "it is seen", async || fact(&dauphin, "diagnosis").await == "primary_stalled").await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(fact(&dauphin, "diagnosis").await, "primary_stalled");
+        assert_eq!(fact(&dauphin, "primary").await, "db1");
+        stage.admin(0).await.query_drop("UNLOCK TABLES").await.unwrap();
+        eventually(10, "it is over", async || fact(&dauphin, "diagnosis").await == "healthy").await;
+        assert!(!dauphin.log().contains("failover_started"));
+        without_heartbeat(stage, dauphin).await;
+    });
+}
+
+/// A dauphin that may write heartbeats, and does, ten each second.
+async fn with_heartbeat(stage: &mut Stage, options: &str) -> Dauphin {
+    let grant = "GRANT CREATE, SELECT, INSERT, UPDATE ON dauphin.* TO dauphin@'%'";
+    stage.admin(0).await.query_drop(grant).await.unwrap();
+    Dauphin::start(stage.cluster, &format!("monitor.heartbeat = \"100ms\"\n{options}")).await
+}
+
+async fn without_heartbeat(stage: &mut Stage, dauphin: Dauphin) {
+    drop(dauphin);
+    for statement in ["REVOKE ALL ON dauphin.* FROM dauphin@'%'", "DROP DATABASE dauphin"] {
+        stage.admin(0).await.query_drop(statement).await.unwrap();
+    }
+}
+
+/// The number that a query finds on a server; 0 if it fails.
+async fn count(stage: &mut Stage, node: usize, query: &str) -> u64 {
+    stage.admin(node).await.query_first(query).await.ok().flatten().unwrap_or(0)
+}
+
+async fn operator(dauphin: &Dauphin) -> Conn {
+    Conn::new(options("127.0.0.1".to_owned(), dauphin.admin.port(), "admin", "")).await.unwrap()
+}
+
+/// What SHOW LAG says.
+async fn lag_ms(dauphin: &Dauphin, server: &str) -> Option<u64> {
+    let row: Option<Row> =
+        operator(dauphin).await.query_first(format!("SHOW LAG LIKE '{server}'")).await.unwrap();
+    row.unwrap().get::<Option<u64>, _>("lag_ms").unwrap()
+}
+
+/// What SHOW FAILOVER PLAN says.
+async fn fact(dauphin: &Dauphin, item: &str) -> String {
+    let row: Option<(String, String)> =
+        operator(dauphin).await.query_first(format!("SHOW FAILOVER PLAN LIKE '{item}'")).await.unwrap();
+    row.map(|(_, value)| value).unwrap_or_default()
 }
 
 /// A table with one row, and these replicas late.

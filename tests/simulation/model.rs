@@ -596,6 +596,7 @@ impl World {
             }),
             group: None,
             max_connections: 151,
+            heartbeat_us: None,
             lacks: Vec::new(),
         }
     }

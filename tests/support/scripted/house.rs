@@ -53,6 +53,8 @@ impl House {
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.address.as_str()).collect();
         let mut config = Config::for_tests(&addresses);
+        // What a server was told to write is what the client wrote.
+        config.monitor.heartbeat = None;
         config.users = vec![User { name: "app".into(), password: Secret::new("app"), consistency: None }];
         config.monitor.interval = Duration::from_millis(50);
         config.monitor.reconnect = Duration::from_millis(50);
