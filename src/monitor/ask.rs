@@ -284,7 +284,7 @@ fn group(answer: &Own, identity: &str) -> Option<GroupMember> {
     Some(GroupMember { is_primary: role == "PRIMARY" && state == "ONLINE", has_majority, state })
 }
 
-fn problem(error: AskError, flavour: Flavour) -> Problem {
+pub(super) fn problem(error: AskError, flavour: Flavour) -> Problem {
     match error {
         AskError::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Problem::Closed("the server closed the connection".to_owned())
