@@ -157,17 +157,20 @@ impl Version {
     }
 
     /// Stops receiving; what was received is kept and applied.
-    pub fn stop_receiving(&self) -> String {
-        format!("STOP {} IO_THREAD", self.replica())
-    }
-
-    /// Finds the thread that receives, which STOP waits for while it tries to connect.
-    pub const fn receiving_thread(&self) -> &'static str {
+    ///
+    /// MariaDB's receiver, when it has acknowledged, ends by connecting to its source once more, to end its connection
+    /// there, and tries that for `rpl_semi_sync_slave_kill_conn_timeout`: 5 s by default, in whole seconds, and for ever
+    /// with 0. Where the source hangs it is in vain.
+    pub fn stop_receiving(&self) -> Vec<String> {
+        let stop = format!("STOP {} IO_THREAD", self.replica());
         match self.flavour {
-            Flavour::MySql => {
-                "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE NAME IN ('thread/sql/replica_io', 'thread/sql/slave_io')"
-            }
-            Flavour::MariaDb => "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Slave_IO'",
+            Flavour::MySql => vec![stop],
+            Flavour::MariaDb => vec![
+                "SET @kill_timeout = @@global.rpl_semi_sync_slave_kill_conn_timeout".to_owned(),
+                "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1".to_owned(),
+                stop,
+                "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = @kill_timeout".to_owned(),
+            ],
         }
     }
 
@@ -336,13 +339,16 @@ mod tests {
     #[test]
     fn each_version_is_spoken_to_in_its_words() {
         let old = Version::parse("8.0.20");
-        assert_eq!(old.stop_receiving(), "STOP SLAVE IO_THREAD");
+        assert_eq!(old.stop_receiving(), ["STOP SLAVE IO_THREAD"]);
         assert!(old.follow(&follow())[1].starts_with("CHANGE MASTER TO MASTER_HOST = 'db2'"));
         let new = Version::parse("9.7.4");
         assert_eq!(new.leave_source(), ["STOP REPLICA", "RESET REPLICA ALL"]);
         assert!(new.follow(&follow())[1].contains(r"SOURCE_PASSWORD = 'a''b\\c', SOURCE_SSL = 1"));
         let maria = Version::parse("11.8.6-MariaDB");
         assert_eq!(maria.follow(&follow())[1], "SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos");
+        let stop = maria.stop_receiving();
+        assert_eq!(stop[2], "STOP SLAVE IO_THREAD");
+        assert!(stop[1].ends_with("kill_conn_timeout = 1") && stop[3].ends_with("= @kill_timeout"));
         assert_eq!(maria.close(Duration::from_millis(300))[0], "SET SESSION lock_wait_timeout = 1");
     }
 
