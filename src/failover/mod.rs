@@ -159,6 +159,8 @@ pub struct Controller<C> {
     /// Whether dauphin may act alone, as was last told.
     told_automatic: Option<Result<(), String>>,
     mending: mend::Mending,
+    /// Fences by command that nobody waits for; each is bounded.
+    fencing: tokio::task::JoinSet<bool>,
 }
 
 impl<C: Cluster> Controller<C> {
@@ -208,6 +210,7 @@ impl<C: Cluster> Controller<C> {
             no_authority,
             told_automatic: None,
             mending: mend::Mending::default(),
+            fencing: tokio::task::JoinSet::new(),
         }
     }
 
