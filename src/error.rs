@@ -74,6 +74,11 @@ impl ClientError {
         Self::new(1295, "HY000", "This command is not supported in the prepared statement protocol yet")
     }
 
+    /// 1317 ER_QUERY_INTERRUPTED
+    pub fn interrupted() -> Self {
+        Self::new(1317, "70100", "Query execution was interrupted")
+    }
+
     /// 1421 ER_STMT_HAS_NO_OPEN_CURSOR
     pub fn no_cursor(id: u32) -> Self {
         Self::new(1421, "HY000", format!("The statement ({id}) has no open cursor."))

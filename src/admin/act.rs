@@ -57,6 +57,7 @@ impl Admin {
         // One that has been ended may not be gone yet.
         let found = self.context.sessions.find(id).filter(|entry| !entry.killed.is_cancelled());
         let Some(entry) = found else { return Err(Failure::NoSession(id)) };
+        let waited = entry.interrupt();
         let running = entry.running();
         let stopped = match running {
             Some(running) => self.kill_query(&entry, running).await,
@@ -66,15 +67,16 @@ impl Admin {
             entry.killed.cancel();
         }
         let user = entry.account().map(|account| account.name().into_owned()).unwrap_or_default();
-        let what = match (query_only, running) {
+        let ends = waited || running.is_some();
+        let what = match (query_only, ends) {
             (false, _) => format!("session {id} of {user} was ended"),
-            (true, Some(_)) => format!("the statement of session {id} of {user} was ended"),
-            (true, None) => {
+            (true, true) => format!("the statement of session {id} of {user} was ended"),
+            (true, false) => {
                 let state = entry.snapshot().activity.label();
                 format!("session {id} of {user} runs no statement on a server ({state}); KILL {id} ends it")
             }
         };
-        if !query_only || running.is_some() {
+        if !query_only || ends {
             self.control.events.record("killed", None, format!("{what}, by {by}"));
         }
         match stopped {

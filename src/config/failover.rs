@@ -25,7 +25,7 @@ options! {
             ("manual", FailoverMode::Manual),
         ]).or("automatic");
         /// For how long nobody must have heard from a primary that hangs or is cut off before it is deposed.
-        hang_timeout: Duration = duration("500ms", "5m").or("3s");
+        hang_timeout: Duration = duration("500ms", "5m").or("2s");
         /// For how long a primary that says it is shutting down is waited for.
         leaving_timeout: Duration = duration("0s", "5m").or("1s");
         /// For how long commits may wait for replicas that have lost the primary before it is deposed.

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a primary that does not answer is given to be fenced all the same.
 const LAST_CHANCE: Duration = Duration::from_millis(200);
+/// What is said of a primary that was not fenced because it does not.
+const SILENT: &str = "it does not answer";
 /// How long one wait for a replica to apply what it received takes, before it is looked at again.
 const APPLY_ROUND: Duration = Duration::from_secs(1);
 /// How long a primary's last commits may take once nobody begins new ones.
@@ -201,8 +203,19 @@ impl<C: Cluster> Controller<C> {
         crash_point("claim");
         let is_reached = self.topology.servers[old].is_reached();
         stopped.extend(&replicas);
-        let (fencing, frozen) =
-            tokio::join!(self.fence(old, is_reached), self.all(&replicas, |_| Act::StopReceiving));
+        // Whoever waits for ever for acknowledgements that no frozen replica gives is harmless: nobody waits for its fence.
+        let is_harmless = !is_reached && !wish.force && self.waits_for_ever(old);
+        if is_harmless {
+            self.fence_aside(old);
+        }
+        let fence = async {
+            if is_harmless {
+                Err(ActError::Unreachable(SILENT.to_owned()))
+            } else {
+                self.fence(old, is_reached).await
+            }
+        };
+        let (fencing, frozen) = tokio::join!(fence, self.all(&replicas, |_| Act::StopReceiving));
         *fenced = fencing.is_ok();
         if is_reached
             && !wish.force
@@ -275,29 +288,53 @@ impl<C: Cluster> Controller<C> {
             if is_reached {
                 return self.act(old, Act::Fence).await;
             }
-            let unreachable = || ActError::Unreachable("it does not answer".to_owned());
+            let unreachable = || ActError::Unreachable(SILENT.to_owned());
             timeout(LAST_CHANCE, self.act(old, Act::Fence)).await.unwrap_or_else(|_| Err(unreachable()))
         };
-        let (by_sql, by_command) = tokio::join!(by_sql, self.fence_by_command(old));
+        let by_command = async {
+            match self.fence_command(old) {
+                Some(command) => command.await,
+                None => false,
+            }
+        };
+        let (by_sql, by_command) = tokio::join!(by_sql, by_command);
         if by_command { Ok(()) } else { by_sql }
     }
 
-    /// Runs `[failover] fence_command`, if there is one; answers whether it says that it has cut the server off.
-    async fn fence_by_command(&self, old: usize) -> bool {
+    /// Runs `[failover] fence_command` without waiting for it.
+    fn fence_aside(&mut self, old: usize) {
+        while self.fencing.try_join_next().is_some() {}
+        if let Some(command) = self.fence_command(old) {
+            self.fencing.spawn(command);
+        }
+    }
+
+    /// `[failover] fence_command`, if there is one; answers whether it says that it has cut the server off.
+    fn fence_command(&self, old: usize) -> Option<impl Future<Output = bool> + Send + 'static + use<C>> {
         const AT_MOST: Duration = Duration::from_secs(5);
-        let Some(command) = &self.settings.failover.fence_command else { return false };
-        let server = &self.fleet.servers[old];
-        let run = tokio::process::Command::new(command)
-            .args([server.name.clone(), server.address.to_string()])
-            .kill_on_drop(true)
-            .status();
-        let (word, done) = match timeout(AT_MOST, run).await {
-            Ok(Ok(status)) => (format!("fence_command ended with {status}"), status.success()),
-            Ok(Err(error)) => (format!("fence_command cannot be run: {error}"), false),
-            Err(_) => (format!("fence_command did not end within {} s", AT_MOST.as_secs()), false),
-        };
-        self.control.events.record("fence_command", Some(&server.name), word);
-        done
+        let command = self.settings.failover.fence_command.clone()?;
+        let (server, control) = (self.fleet.servers[old].clone(), self.control.clone());
+        Some(async move {
+            let run = tokio::process::Command::new(command)
+                .args([server.name.clone(), server.address.to_string()])
+                .kill_on_drop(true)
+                .status();
+            let (word, done) = match timeout(AT_MOST, run).await {
+                Ok(Ok(status)) => (format!("fence_command ended with {status}"), status.success()),
+                Ok(Err(error)) => (format!("fence_command cannot be run: {error}"), false),
+                Err(_) => (format!("fence_command did not end within {} s", AT_MOST.as_secs()), false),
+            };
+            control.events.record("fence_command", Some(&server.name), word);
+            done
+        })
+    }
+
+    /// Whether the old primary acknowledges nothing by itself, however long no replica does.
+    fn waits_for_ever(&self, old: usize) -> bool {
+        let report = self.topology.servers[old].report.as_ref();
+        report.map(|report| &report.semi_sync).is_some_and(|semi_sync| {
+            semi_sync.source_enabled && semi_sync.source_active && semi_sync.timeout.is_none()
+        })
     }
 
     /// Lets the candidate apply what it has received: all of it, or it is not promoted.

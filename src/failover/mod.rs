@@ -197,6 +197,8 @@ pub struct Controller<C> {
     mending: mend::Mending,
     /// The heartbeat, if one is written, and its clock.
     pulse: Option<(Pulse, Clock)>,
+    /// Fences by command that nobody waits for; each is bounded.
+    fencing: tokio::task::JoinSet<bool>,
 }
 
 impl<C: Cluster> Controller<C> {
@@ -249,6 +251,7 @@ impl<C: Cluster> Controller<C> {
             told_automatic: None,
             mending: mend::Mending::default(),
             pulse: None,
+            fencing: tokio::task::JoinSet::new(),
         }
     }
 
@@ -270,13 +273,26 @@ impl<C: Cluster> Controller<C> {
                 () = self.stop.cancelled() => return,
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 () = observations.arrived() => {}
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(TICK) => {
+                    if self.awaits_witnesses() {
+                        observations.hurry();
+                    }
+                }
             }
             for observation in observations.take() {
                 self.note(observation, &observations);
             }
             self.step().await;
         }
+    }
+
+    /// Whether the replicas' word is all that is missing to depose a silent primary: for a moment it is asked for at every tick.
+    fn awaits_witnesses(&self) -> bool {
+        const MOMENT: Duration = Duration::from_secs(1);
+        let primary = self.topology.primary.and_then(|at| self.topology.servers[at].trouble.as_ref());
+        self.diagnosis == Diagnosis::Unseen
+            && primary
+                .is_some_and(|trouble| trouble.since.elapsed() < self.settings.failover.hang_timeout + MOMENT)
     }
 
     fn note(&mut self, observation: Observation, observations: &Observations) {

@@ -301,7 +301,7 @@ fn signs_of_life(answer: &Own) -> String {
     names.map(|name| text(answer, row, name).unwrap_or_default()).join(" ")
 }
 
-fn problem(error: AskError, flavour: Flavour) -> Problem {
+pub(super) fn problem(error: AskError, flavour: Flavour) -> Problem {
     match error {
         AskError::Lost(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Problem::Closed("the server closed the connection".to_owned())

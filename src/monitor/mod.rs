@@ -11,6 +11,7 @@ use crate::{
     backend::{Account, Fleet, Server, own::OwnConnection},
     config::Monitor as Config,
     topology::{
+        Flavour,
         heartbeat::Heartbeat,
         report::{Problem, Report},
     },
@@ -98,6 +99,7 @@ pub fn watch(
             config: config.clone(),
             heartbeat: heartbeat.map(Heartbeat::read),
             connection: None,
+            old: None,
             memory: Memory::default(),
         };
         watchers.spawn(watcher.run(observations.clone()));
@@ -113,6 +115,8 @@ struct Watcher {
     /// The question for it.
     heartbeat: Option<String>,
     connection: Option<OwnConnection>,
+    /// The one before, while no other can be had.
+    old: Option<OwnConnection>,
     memory: Memory,
 }
 
@@ -148,20 +152,39 @@ impl Watcher {
     }
 
     async fn ask(&mut self) -> Result<Report, Problem> {
-        if self.server.is_suspect() {
+        if self.server.is_suspect() && self.connection.is_some() {
             // What the data path could not reach must be reached anew, not over an old connection.
-            self.connection = None;
+            self.old = self.connection.take();
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
                 self.memory.forget_connection();
-                OwnConnection::open(&self.server, &self.account).await.map_err(Problem::from)?
+                match OwnConnection::open(&self.server, &self.account).await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(self.why(error.into()).await),
+                }
             }
         };
+        self.old = None;
         let report = ask::ask(&mut connection, &mut self.memory, self.heartbeat.as_deref()).await?;
         self.connection = Some(connection);
         Ok(report)
+    }
+
+    /// MySQL stops listening as soon as it is shut down, and ends a connection when something is asked there: the old one
+    /// tells whether it says goodbye.
+    async fn why(&mut self, problem: Problem) -> Problem {
+        const AT_MOST: Duration = Duration::from_millis(100);
+        let Problem::Gone(cause) = problem else { return problem };
+        let Some(mut old) = self.old.take() else { return Problem::Gone(cause) };
+        let asked = tokio::time::timeout(AT_MOST, old.ask("DO 1")).await;
+        match asked.map(|answer| answer.map_err(|error| ask::problem(error, Flavour::MySql))) {
+            Ok(Err(Problem::Closed(_))) => return Problem::Closed(cause),
+            Ok(Ok(_)) => self.old = Some(old),
+            Ok(Err(_)) | Err(_) => {}
+        }
+        Problem::Gone(cause)
     }
 
     /// What others may know at once, and a line in the log for each change; answers whether a suspicion has ended.

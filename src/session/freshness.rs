@@ -12,6 +12,7 @@ use super::{
     Session,
     binding::Binding,
     catch_up::{CatchUp, CatchUpError},
+    registry::Activity,
     relay,
     route::Role,
     run::{Again, role_of},
@@ -101,15 +102,24 @@ impl Session {
     }
 
     /// Lets a replica catch up with the writes that the statement must see, for a bounded time.
-    pub(super) async fn wait_for_writes(&mut self, lease: Lease, wanted: &[Written]) -> Result<Lease, Again> {
+    pub(super) async fn wait_for_writes(
+        &mut self,
+        lease: Lease,
+        wanted: &[Written],
+    ) -> Result<Result<Lease, Again>, ClientError> {
         if role_of(&lease) == Role::Primary || lease.server().has_all(wanted) {
-            return Ok(lease);
+            return Ok(Ok(lease));
         }
-        let server = lease.server().clone();
-        let missing = self.missing(&server, wanted);
+        let missing = self.missing(lease.server(), wanted);
         if missing.is_empty() {
-            return Ok(lease);
+            return Ok(Ok(lease));
         }
+        self.waits(Activity::WaitingForReplica, self.wait_for(lease, missing)).await
+    }
+
+    /// A wait that is given up is left to end on its server by itself, where it is bounded too.
+    async fn wait_for(&self, lease: Lease, missing: Vec<Written>) -> Result<Lease, Again> {
+        let server = lease.server().clone();
         let at_most = self.patience();
         // A replica that is further behind than that would be waited for in vain.
         if at_most.is_zero() || server.lag().is_some_and(|lag| lag > at_most) {

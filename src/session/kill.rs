@@ -33,8 +33,10 @@ impl Session {
         Ok(self.say_ok().await?)
     }
 
-    /// Ends what the target runs, on a connection of this session's user: the server has the last word.
+    /// Ends what the target waits for in dauphin, or runs on a server: there on a connection of this session's user, as the
+    /// server has the last word.
     async fn kill_statement(&self, target: &Entry, id: u64) -> Result<(), Answer> {
+        target.interrupt();
         let Some(running) = target.running() else { return Ok(()) };
         let server = self.context.fleet.servers[running.server.0].clone();
         let mut bytes = Vec::new();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::binding::PinReason;
@@ -53,6 +53,8 @@ pub struct Entry {
     last: AtomicU32,
     /// A server's id plus one and a connection's id there, in one word; 0 for none.
     running: AtomicU64,
+    /// Ends what its statement waits for in dauphin.
+    interrupted: Notify,
 }
 
 /// What a session does.
@@ -69,6 +71,8 @@ pub enum Activity {
     WaitingForPrimary,
     /// A statement waits for a connection to its server.
     WaitingForConnection,
+    /// A read waits for its replica to have the writes that it must see.
+    WaitingForReplica,
     /// It reads the primary's binary log for as long as it likes.
     ReadingBinaryLog,
     /// It ends, since dauphin stops.
@@ -77,12 +81,13 @@ pub enum Activity {
 
 impl Activity {
     /// Every one, in the order of its declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Idle,
         Self::InTransaction,
         Self::Running,
         Self::WaitingForPrimary,
         Self::WaitingForConnection,
+        Self::WaitingForReplica,
         Self::ReadingBinaryLog,
         Self::Closing,
     ];
@@ -95,6 +100,7 @@ impl Activity {
             Self::Running => "running",
             Self::WaitingForPrimary => "waiting_for_primary",
             Self::WaitingForConnection => "waiting_for_connection",
+            Self::WaitingForReplica => "waiting_for_replica",
             Self::ReadingBinaryLog => "reading_binary_log",
             Self::Closing => "closing",
         }
@@ -268,6 +274,7 @@ impl Entry {
             pin: AtomicU8::new(0),
             last: AtomicU32::new(0),
             running: AtomicU64::new(0),
+            interrupted: Notify::new(),
         }
     }
 
@@ -353,6 +360,29 @@ impl Entry {
         }
     }
 
+    /// Lets its statement wait for `what`, which operators see as `activity`; `None` if KILL QUERY came first.
+    pub(super) async fn waits<T>(&self, activity: Activity, what: impl Future<Output = T>) -> Option<T> {
+        self.does(activity);
+        let done = tokio::select! {
+            // What is there at once is not waited for.
+            biased;
+            done = what => Some(done),
+            () = self.interrupted.notified() => None,
+        };
+        self.does(Activity::Running);
+        done
+    }
+
+    /// KILL QUERY: ends what its statement waits for in dauphin, if it does. Answers whether it did.
+    pub fn interrupt(&self) -> bool {
+        let (activity, _) = Activity::of_word(self.activity.load(Ordering::Relaxed));
+        self.interrupted.notify_waiters();
+        matches!(
+            activity,
+            Activity::WaitingForPrimary | Activity::WaitingForConnection | Activity::WaitingForReplica
+        )
+    }
+
     /// Where its statement runs now.
     pub fn running(&self) -> Option<Running> {
         let word = self.running.load(Ordering::Acquire);
@@ -413,6 +443,22 @@ mod tests {
             (Activity::Idle, Some(ServerId(2)), Some("named_lock"))
         );
         assert_eq!(seen.lasting, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_wait_that_has_begun_is_interrupted() {
+        let entry = entry();
+        assert!(entry.begins_command(Instant::now()));
+        assert!(!entry.interrupt(), "it waits for nothing");
+        assert_eq!(entry.waits(Activity::WaitingForPrimary, async { 1 }).await, Some(1));
+        let hour = tokio::time::sleep(Duration::from_secs(3600));
+        let (waited, interrupted) = tokio::join!(entry.waits(Activity::WaitingForReplica, hour), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            entry.interrupt()
+        });
+        assert_eq!((waited, interrupted), (None, true));
+        assert_eq!(entry.snapshot().activity, Activity::Running);
+        assert!(entry.snapshot().lasting < Duration::from_secs(2));
     }
 
     #[test]

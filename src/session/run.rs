@@ -290,13 +290,12 @@ impl Session {
     }
 
     async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
-        self.registered.entry.does(Activity::WaitingForPrimary);
         if !self.context.hold.is_open(&self.context.published) {
             // Whoever changes the primary waits for the connections to the old one.
             self.let_go().await;
         }
-        let held = self.context.hold.primary(&self.context.published).await;
-        self.registered.entry.does(Activity::Running);
+        let primary = self.context.hold.primary(&self.context.published);
+        let held = self.waits(Activity::WaitingForPrimary, primary).await?;
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
@@ -312,7 +311,7 @@ impl Session {
         }
         // Not to hold one connection while waiting for another.
         self.let_go().await;
-        let leased = self.lease(&term.server).await;
+        let leased = self.lease(&term.server).await?;
         Ok(match leased {
             Ok(mut lease) => {
                 lease.lent_for_writes(true);
@@ -342,23 +341,30 @@ impl Session {
         if self.lingering.as_ref().is_some_and(is_due) {
             self.let_go().await;
         }
-        let mut lease = match self.lease(server).await {
+        let mut lease = match self.lease(server).await? {
             Ok(lease) => lease,
             Err(error) => return Ok(Err(self.not_leased(server, error, Role::Replica)?)),
         };
         let role = self.role_now(server);
         lease.lent_for_writes(role == Role::Primary);
-        Ok(match self.wait_for_writes(lease, wanted).await {
+        Ok(match self.wait_for_writes(lease, wanted).await? {
             Ok(lease) => Ok(Borrowed { lease, role, reason, bound: false }),
             Err(again) => Err(again),
         })
     }
 
-    async fn lease(&self, server: &Arc<Server>) -> Result<Lease, LeaseError> {
-        self.registered.entry.does(Activity::WaitingForConnection);
-        let leased = server.lease(&self.account, self.profile, &self.state).await;
-        self.registered.entry.does(Activity::Running);
-        leased
+    async fn lease(&self, server: &Arc<Server>) -> Result<Result<Lease, LeaseError>, ClientError> {
+        let lease = server.lease(&self.account, self.profile, &self.state);
+        self.waits(Activity::WaitingForConnection, lease).await
+    }
+
+    /// What a statement waits for in dauphin, unless it is ended by KILL QUERY meanwhile: nothing was sent of it.
+    pub(super) async fn waits<T>(
+        &self,
+        activity: Activity,
+        what: impl Future<Output = T>,
+    ) -> Result<T, ClientError> {
+        self.registered.entry.waits(activity, what).await.ok_or_else(ClientError::interrupted)
     }
 
     /// What to do when a server does not lend a connection.

@@ -163,17 +163,20 @@ impl Version {
     }
 
     /// Stops receiving; what was received is kept and applied.
-    pub fn stop_receiving(&self) -> String {
-        format!("STOP {} IO_THREAD", self.replica())
-    }
-
-    /// Finds the thread that receives, which STOP waits for while it tries to connect.
-    pub const fn receiving_thread(&self) -> &'static str {
+    ///
+    /// MariaDB's receiver, when it has acknowledged, ends by connecting to its source once more, to end its connection
+    /// there, and tries that for `rpl_semi_sync_slave_kill_conn_timeout`: 5 s by default, in whole seconds, and for ever
+    /// with 0. Where the source hangs it is in vain.
+    pub fn stop_receiving(&self) -> Vec<String> {
+        let stop = format!("STOP {} IO_THREAD", self.replica());
         match self.flavour {
-            Flavour::MySql => {
-                "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE NAME IN ('thread/sql/replica_io', 'thread/sql/slave_io')"
-            }
-            Flavour::MariaDb => "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Slave_IO'",
+            Flavour::MySql => vec![stop],
+            Flavour::MariaDb => vec![
+                "SET @kill_timeout = @@global.rpl_semi_sync_slave_kill_conn_timeout".to_owned(),
+                "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1".to_owned(),
+                stop,
+                "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = @kill_timeout".to_owned(),
+            ],
         }
     }
 

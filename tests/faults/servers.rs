@@ -139,14 +139,14 @@ async fn start(flavour: Flavour, name: &str, number: u32) -> Result<Node> {
         let home = env!("CARGO_MANIFEST_DIR");
         format!("{home}/config/{}/{file}.cnf:/etc/mysql/conf.d/{order}-{file}.cnf:ro", flavour.name())
     };
-    // Acknowledged means: on a replica, always. A fault is noticed by replicas in two seconds. The binary log can run out of disk.
+    // Acknowledged means: on a replica, always. The binary log can run out of disk.
     let arguments = match flavour {
         Flavour::MySql => {
-            "--loose-rpl-semi-sync-source-timeout=4294967295 --replica-net-timeout=2 --log-bin=/binlog/binlog \
+            "--loose-rpl-semi-sync-source-timeout=4294967295 --log-bin=/binlog/binlog \
              --binlog-expire-logs-seconds=86400"
         }
         Flavour::MariaDb => {
-            "--rpl-semi-sync-master-timeout=4294967295 --slave-net-timeout=2 --log-bin=/binlog/binlog \
+            "--rpl-semi-sync-master-timeout=4294967295 --log-bin=/binlog/binlog \
              --binlog-expire-logs-seconds=86400"
         }
     };

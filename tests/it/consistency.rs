@@ -3,7 +3,7 @@
 
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Flavour, Stage, check, check_apart, check_with, eventually};
+use crate::support::{Flavour, Stage, check, check_apart, check_with, eventually, server_error};
 
 const HOUR: u32 = 3600;
 
@@ -167,6 +167,32 @@ fn a_replica_that_has_the_writes_serves_before_one_that_has_not() {
         }
         assert!(begun.elapsed() < std::time::Duration::from_secs(20), "nobody was waited for");
         assert_eq!(stage.ran(&read).await.0, [0, 10, 0]);
+        restore(stage).await;
+    });
+}
+
+#[test]
+fn a_read_that_waits_for_its_replica_can_be_killed() {
+    check_apart(&format!("{NO_LIMIT}\nrouting.causal_wait = \"60s\""), async |stage| {
+        late(stage).await;
+        let (mut killer, mut writer) = (stage.client().await, stage.client().await);
+        writer.query_drop("UPDATE t SET n = 1 WHERE id = 1").await.unwrap();
+        let (id, start) = (writer.id(), std::time::Instant::now());
+        let mut waiting = tokio::spawn(async move {
+            let outcome = writer.query_drop("SELECT n FROM t").await;
+            (outcome, writer)
+        });
+        // A KILL that comes too early ends nothing.
+        let (outcome, mut writer) = loop {
+            killer.query_drop(format!("KILL QUERY {id}")).await.unwrap();
+            let soon = std::time::Duration::from_millis(50);
+            if let Ok(ended) = tokio::time::timeout(soon, &mut waiting).await {
+                break ended.unwrap();
+            }
+        };
+        assert!(start.elapsed() < std::time::Duration::from_secs(10));
+        assert_eq!(server_error(outcome).code, 1317);
+        writer.query_drop("SELECT 1").await.unwrap();
         restore(stage).await;
     });
 }

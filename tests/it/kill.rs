@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use dauphin_proto::command::code;
-use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{check, eventually, server_error};
+use crate::support::{Stage, check, check_with, cluster::options, eventually, server_error};
 
 #[test]
 fn killing_a_query_ends_it_wherever_it_runs_and_leaves_its_session() {
@@ -48,6 +48,76 @@ fn killing_a_connection_ends_its_session() {
         assert!(ended.is_err());
         killer.query_drop("SELECT 1").await.unwrap();
     });
+}
+
+#[test]
+fn a_statement_that_waits_for_a_primary_can_be_killed() {
+    check_with("routing.hold_timeout = \"60s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut operator = operator(stage).await;
+        killed_while_it_waits(stage, "waiting_for_primary", &["PAUSE"], &["RESUME"], &mut operator).await;
+    });
+}
+
+#[test]
+fn a_statement_that_waits_for_a_connection_can_be_killed() {
+    let full = "pool.max_connections_per_server = 1\npool.wait_timeout = \"60s\"";
+    check_with(full, async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut holder = stage.client().await;
+        let (hold, let_go) = (["START TRANSACTION", "INSERT INTO t VALUES (0)"], ["ROLLBACK"]);
+        killed_while_it_waits(stage, "waiting_for_connection", &hold, &let_go, &mut holder).await;
+    });
+}
+
+/// A write that waits because of what `holder` does: KILL QUERY ends it and leaves its session, KILL ends both.
+async fn killed_while_it_waits(
+    stage: &mut Stage,
+    state: &str,
+    hold: &[&str],
+    let_go: &[&str],
+    holder: &mut Conn,
+) {
+    let (mut killer, mut victim) = (stage.client().await, stage.client().await);
+    let mut operator = operator(stage).await;
+    let id = victim.id();
+    for kill in ["KILL QUERY", "KILL"] {
+        for statement in hold {
+            holder.query_drop(*statement).await.unwrap();
+        }
+        let waiting = tokio::spawn(async move {
+            let outcome = victim.query_drop("INSERT INTO t VALUES (1)").await;
+            (outcome, victim)
+        });
+        eventually(5, "it waits", async || {
+            let shown = format!("SHOW SESSIONS LIKE '{id}'");
+            let row: Option<mysql_async::Row> = operator.query_first(shown).await.unwrap();
+            row.and_then(|row| row.get::<String, _>("state")).is_some_and(|is| is == state)
+        })
+        .await;
+        killer.query_drop(format!("{kill} {id}")).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("it ends").unwrap();
+        let (outcome, after) = ended;
+        victim = after;
+        for statement in let_go {
+            holder.query_drop(*statement).await.unwrap();
+        }
+        if kill == "KILL QUERY" {
+            assert_eq!(server_error(outcome).code, 1317);
+            let rows: Option<u32> = victim.query_first("SELECT COUNT(*) FROM t").await.unwrap();
+            assert_eq!(rows, Some(0), "the session goes on, and nothing was written");
+        } else {
+            assert!(outcome.is_err());
+            assert!(victim.query_drop("SELECT 1").await.is_err(), "its session has ended");
+        }
+    }
+}
+
+async fn operator(stage: &Stage) -> Conn {
+    let admin = stage.dauphin.admin;
+    Conn::new(options(admin.ip().to_string(), admin.port(), "admin", ""))
+        .await
+        .expect("an operator can log in")
 }
 
 #[test]
