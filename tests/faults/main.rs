@@ -145,9 +145,8 @@ fn last_lines(log: &str) -> String {
 
 fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
     let mut went_wrong = 0;
-    let mut text = String::new();
     for &flavour in &wanted.flavours {
-        text += &format!("\n{} ({}):\n{}\n", flavour.name(), flavour.image(), table::head());
+        println!("\n{} ({}):\n{}", flavour.name(), flavour.image(), table::head());
         for &fault in &wanted.faults {
             let mut rounds = Vec::new();
             for number in 1..=count {
@@ -165,14 +164,14 @@ fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
                     }
                 }
             }
-            text += &format!("{}\n", table::line(&fault.name(), &rounds));
+            println!("{}", table::line(&fault.name(), &rounds));
             let errors = table::errors(&rounds);
             if !errors.is_empty() {
                 eprintln!("all errors of {}, {}:\n{errors}", flavour.name(), fault.name());
             }
         }
     }
-    println!("{text}");
+    println!();
     if went_wrong > 0 {
         println!("{went_wrong} rounds went wrong (see WRONG and NOT PLAYED above)");
         return ExitCode::FAILURE;
