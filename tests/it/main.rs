@@ -27,4 +27,5 @@ mod prepared;
 mod reset;
 mod splitting;
 mod state;
+mod stored_code;
 mod temporary_tables;

@@ -9,7 +9,7 @@ GRANT REPLICATION SLAVE, CONNECTION_ADMIN ON *.* TO replicator@'%';
 -- dauphin's own account, with what `dauphin grants` asks for.
 CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
 GRANT REPLICATION CLIENT, REPLICATION SLAVE, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD,
-  PROCESS, PERSIST_RO_VARIABLES_ADMIN ON *.* TO dauphin@'%';
+  PROCESS, PERSIST_RO_VARIABLES_ADMIN, SHOW_ROUTINE ON *.* TO dauphin@'%';
 GRANT SELECT ON performance_schema.* TO dauphin@'%';
 
 -- What an application uses.

@@ -3,6 +3,7 @@
 
 mod account;
 mod batch;
+mod body;
 mod change;
 mod definition;
 mod diagnostics;
@@ -28,6 +29,8 @@ mod xa;
 
 #[cfg(test)]
 mod tests;
+
+pub use self::body::{Body, Program, Reads, read_body};
 
 use self::batch::Batch;
 use super::cursor::Cursor;
