@@ -4,6 +4,7 @@
 mod account;
 mod batch;
 mod body;
+mod body_reads;
 mod change;
 mod definition;
 mod diagnostics;
