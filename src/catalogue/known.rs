@@ -22,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct KnownCode {
     latest: ArcSwap<Catalogue>,
-    /// Counts the changes of code that this dauphin has seen end; and the same number while none is going on.
+    /// Counts the changes of code through this dauphin that have ended.
     changed: AtomicU64,
+    /// How many are going on.
     changing: AtomicU64,
     /// What `changed` was when the servers were asked for what is published.
     published: watch::Sender<u64>,
@@ -78,14 +79,19 @@ impl KnownCode {
         Changing(self.clone())
     }
 
-    /// What to publish with the answers to questions that are asked from now on. For the one writer.
+    /// What to tell `is_as_of` of the answers to questions that are asked from now on. For the one writer.
     pub fn begins_to_read(&self) -> u64 {
         self.changed.load(Ordering::Acquire)
     }
 
     /// Publishes what the servers have said. For the one writer.
-    pub fn publish(&self, catalogue: Catalogue, began: u64) {
+    pub fn publish(&self, catalogue: Catalogue) {
         self.latest.store(Arc::new(catalogue));
+    }
+
+    /// What is published is what the servers said to questions that were asked when `begins_to_read` said this. For the
+    /// one writer.
+    pub fn is_as_of(&self, began: u64) {
         self.is_read.store(true, Ordering::Release);
         self.published.send_replace(began);
     }

@@ -266,16 +266,17 @@ fn servers_that_differ_are_taken_together() {
 async fn a_change_is_waited_for_until_the_servers_were_asked_again() {
     let known = std::sync::Arc::new(KnownCode::default());
     assert!(known.is_fresh().await, "nobody reads: nothing is worth waiting for");
-    known.publish(Catalogue::default(), known.begins_to_read());
+    known.is_as_of(known.begins_to_read());
+    assert!(known.is_fresh().await);
     let began_before = known.begins_to_read();
     let changing = known.changing();
     assert!(!known.is_fresh().await, "it is being changed");
     drop(changing);
-    known.publish(Catalogue::default(), began_before);
+    known.is_as_of(began_before);
     assert!(!known.is_fresh().await, "what was asked before says nothing");
     let (fresh, ()) = tokio::join!(known.is_fresh(), async {
         known.wanted().await;
-        known.publish(Catalogue::default(), known.begins_to_read());
+        known.is_as_of(known.begins_to_read());
     });
     assert!(fresh);
 }

@@ -47,6 +47,7 @@ pub async fn watch(parts: Parts, config: Config) {
     let mut readers: Vec<_> = fleet.servers.iter().cloned().map(Reader::new).collect();
     let mut soon_again = 0;
     let mut tables = published.changes();
+    let mut analysed = None;
     loop {
         tables.mark_unchanged();
         let (began, at) = (known.begins_to_read(), Instant::now());
@@ -59,11 +60,14 @@ pub async fn watch(parts: Parts, config: Config) {
         readers = answered.into_iter().map(|(reader, _)| reader).collect();
         if readers.iter_mut().fold(false, |any, reader| any | std::mem::take(&mut reader.has_changed)) {
             soon_again = SOON.1;
+            analysed = None;
         }
-        if is_latest {
-            let everywhere = readers.iter().all(|reader| reader.source.is_some());
-            let sources = readers.iter().filter_map(|reader| reader.source.as_deref());
-            known.publish(Catalogue::new(sources, is_complete, everywhere), began);
+        let extent = (is_complete, readers.iter().all(|reader| reader.source.is_some()));
+        if is_latest && analysed != Some(extent) {
+            analysed = analyse(&readers, extent, &known).await.then_some(extent);
+        }
+        if is_latest && analysed.is_some() {
+            known.is_as_of(began);
         }
         let differ = readers.windows(2).any(|pair| pair[0].sums != pair[1].sums) || !is_latest;
         let mut pause = config.code_interval;
@@ -77,6 +81,21 @@ pub async fn watch(parts: Parts, config: Config) {
             _ = tables.changed(), if !is_latest => {}
         }
     }
+}
+
+/// Publishes what the sources come to, if that could be found out. Off this thread, which others watch the servers on: there
+/// may be megabytes to read. `extent`: see [`Catalogue::new`].
+async fn analyse(readers: &[Reader], extent: (bool, bool), known: &KnownCode) -> bool {
+    let sources: Vec<Arc<Source>> = readers.iter().filter_map(|reader| reader.source.clone()).collect();
+    let (complete, everywhere) = extent;
+    let catalogue = tokio::task::spawn_blocking(move || {
+        Catalogue::new(sources.iter().map(|source| &**source), complete, everywhere)
+    });
+    match catalogue.await {
+        Ok(catalogue) => known.publish(catalogue),
+        Err(_) => return false,
+    }
+    true
 }
 
 /// Asks all servers at the same time; with each, whether it has answered.
