@@ -1,7 +1,7 @@
 //! dauphin's own account on the servers: the SQL that creates it with the least privileges it needs.
 
 use crate::topology::{
-    Flavour, dialect,
+    Flavour, code, dialect,
     heartbeat::{PRIVILEGES, TABLE},
 };
 
@@ -26,6 +26,14 @@ pub fn statements(flavour: Flavour, user: &str, host: &str, failover: bool) -> S
         sql += "-- To see whether and how each server replicates.\n";
         sql += &format!("GRANT {} ON *.* TO {account};\n", dialect::privileges(flavour)[0]);
     }
+    sql += "-- Optional: to know what stored functions and procedures do. Without it each is taken to lock by GET_LOCK, so that a session\n\
+            -- that has called one keeps its connection, and none runs on a replica.\n";
+    for grant in code::grants(flavour) {
+        sql += &format!("GRANT {grant} TO {account};\n");
+    }
+    sql += "-- Optional: to see functions in views, and GET_LOCK in triggers. These privileges do more than that, so limit them to the\n\
+            -- schemas of applications that have such views or triggers, or leave them out.\n";
+    sql += &format!("-- GRANT SELECT, SHOW VIEW, TRIGGER ON `<schema>`.* TO {account};\n");
     match flavour {
         Flavour::MySql => {
             sql += &format!(

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod backend;
+pub mod catalogue;
 pub mod config;
 pub mod control;
 pub mod error;

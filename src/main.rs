@@ -11,6 +11,7 @@ use dauphin::{
     control::{Control, Request},
     failover, grants,
     listener::Listener,
+    monitor,
     routing::Published,
     session::Context,
     topology::Flavour,
@@ -160,6 +161,13 @@ fn watch(
         settings: failover::Settings::new(&config, &account),
         stop,
     };
+    let code = monitor::code::Parts {
+        fleet: context.fleet.clone(),
+        account: account.clone(),
+        published: context.published.clone(),
+        known: context.code.clone(),
+    };
+    runtime.spawn(monitor::code::watch(code, config.monitor.clone()));
     let controller = runtime.spawn(async move { failover::run(&config, &account, parts).await });
     Ok((runtime, controller))
 }
@@ -257,6 +265,8 @@ async fn wait_for_first_table(context: &Context) {
             "not all servers have answered yet; clients are greeted as by MySQL 8.0.0 until one does"
         );
     }
+    // What stored code does is better known before somebody calls it; who does earlier may be pinned for nothing.
+    _ = tokio::time::timeout(Duration::from_secs(2), context.code.first_read()).await;
 }
 
 async fn stop_signal() -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kind::{duration, duration_or_off};
+use super::kind::{count, duration, duration_or_off, size};
 use super::options::{Settable, options};
 
 options! {
@@ -17,5 +17,11 @@ options! {
         reconnect: Duration = duration("10ms", "1m").or("100ms");
         /// How often the time is written to dauphin.heartbeat on the primary, if the account may: shows that it can write.
         heartbeat: Option<Duration> = duration_or_off("50ms", "1m").or("500ms");
+        /// How often each server is asked whether its stored code has changed.
+        code_interval: Duration = duration("100ms", "1d").or("10s");
+        /// The most routines, views and triggers whose sources are read; with more, nothing is known of any.
+        code_entries: usize = count(0, 1_000_000).or(10_000);
+        /// The most memory that their sources may take; with more, nothing is known of any.
+        code_size: usize = size("1KiB", "15MiB").or("8MiB");
     }
 }

@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
+use super::grants::Grants;
 use crate::{
     backend::{
         Own,
@@ -164,23 +165,9 @@ async fn introduce(connection: &mut OwnConnection) -> Result<Known, Problem> {
 
 /// The privileges that the account needs and SHOW GRANTS does not list.
 fn lacks(flavour: Flavour, grants: &Own) -> Vec<&'static str> {
-    let lines = grants.rows.iter().filter_map(|row| row.first()?.as_deref());
-    let global: Vec<String> = lines
-        .map(|line| String::from_utf8_lossy(line).to_uppercase())
-        .filter(|line| line.contains(" ON *.* TO "))
-        .collect();
-    let has = |privilege: &str| {
-        global.iter().any(|line| {
-            let listed = line.trim_start_matches("GRANT ").split(" ON *.* TO ").next().unwrap_or_default();
-            listed == "ALL PRIVILEGES"
-                || listed.split(',').any(|one| {
-                    let one = one.trim();
-                    // MariaDB renamed some: REPLICA for SLAVE.
-                    one == privilege || one.replace("REPLICA ", "SLAVE ") == privilege
-                })
-        })
-    };
-    dialect::privileges(flavour).iter().copied().filter(|privilege| !has(privilege)).collect()
+    let grants = Grants::new(grants);
+    let needed = dialect::privileges(flavour).iter().copied();
+    needed.filter(|privilege| !grants.include(privilege, "*.*")).collect()
 }
 
 /// Variables and counters by name, in lower case.

@@ -1,6 +1,8 @@
 //! Asking each server how it is, on connections and a thread of its own, for whoever judges the answers.
 
 pub mod ask;
+pub mod code;
+mod grants;
 
 use std::{sync::Arc, time::Duration};
 

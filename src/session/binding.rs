@@ -178,18 +178,28 @@ impl Pins {
         for change in changes {
             self.learn_one(change);
         }
-        if changes.iter().any(|change| matches!(change, Change::StoredCode | Change::Unknown)) {
+        if changes.iter().any(|change| matches!(change, Change::Unknown)) {
             self.named_locks.hidden();
         }
         self.unknown |= unexplained;
     }
 
     /// A statement with these changes has failed, but not before it began: a lock that it took by then is held.
-    pub fn learn_failed(&mut self, changes: &[Change]) {
+    /// `reports_later`: what stored code has set by then, the server reports with the next statement.
+    pub fn learn_failed(&mut self, changes: &[Change], reports_later: bool) {
         for change in changes {
-            if let Change::NamedLock(name) = change {
-                self.named_locks.taken(name.as_deref());
-                self.named_locks.doubt();
+            match change {
+                Change::NamedLock(name) => {
+                    self.named_locks.taken(name.as_deref());
+                    self.named_locks.doubt();
+                }
+                Change::StoredCode(code) => {
+                    if code.may_lock {
+                        self.named_locks.taken(None);
+                    }
+                    self.unknown |= code.may_set && !reports_later;
+                }
+                _ => {}
             }
         }
     }
@@ -241,9 +251,11 @@ impl Pins {
             | Change::SystemVariables
             | Change::Names
             | Change::GlobalState
+            | Change::DefinesCode
             | Change::LastInsertId => {}
+            Change::StoredCode(code) if code.may_lock => self.named_locks.taken(None),
             // What these have changed is the server's to say.
-            Change::StoredCode | Change::Unknown => {}
+            Change::StoredCode(_) | Change::Unknown => {}
         }
     }
 
@@ -324,7 +336,7 @@ mod tests {
     #[test]
     fn a_statement_that_fails_may_have_taken_a_lock() {
         let mut pins = Pins::default();
-        pins.learn_failed(&[Change::LockTables, Change::NamedLock(None)]);
+        pins.learn_failed(&[Change::LockTables, Change::NamedLock(None)], true);
         assert_eq!(pins.any(), Some(PinReason::NamedLock));
     }
 

@@ -28,6 +28,7 @@ use crate::{
         pool::Key,
         server::LeaseError,
     },
+    catalogue::KnownCode,
     config::{Config, DefaultPlugin},
     error::{Answer, ClientError},
     metrics::Metrics,
@@ -53,6 +54,8 @@ pub struct Context {
     pub acceptor: Option<Acceptor>,
     /// What statements do.
     pub classifications: ClassificationCache,
+    /// What the servers' stored code does.
+    pub code: Arc<KnownCode>,
     /// Reads that a replica has refused as writes.
     pub misrouted: Misrouted,
     /// What sessions have written, for reads that must see other sessions' writes.
@@ -90,6 +93,7 @@ impl Context {
                 config.cache.classification_bytes,
                 config.cache.max_text,
             ),
+            code: Arc::default(),
             misrouted: Misrouted::new(config.routing.digest_memory),
             writes: SharedWrites::new(config.cache.causal_tokens),
             terms: Terms::default(),

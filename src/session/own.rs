@@ -25,6 +25,7 @@ impl Session {
     async fn explain_route(&mut self, text: &[u8]) -> Result<(), SessionError> {
         let syntax = self.syntax();
         let statement = self.context.classifications.classify(text, &syntax);
+        let statement = self.resolved(statement).await;
         let wanted = self.wanted(&statement);
         let decision = self.decide(&statement, &Attempts::default(), &wanted);
         let table = self.context.published.load_full();

@@ -30,6 +30,8 @@ fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {
         variables: Vec::new(),
         tables: Vec::new(),
         tables_known: false,
+        calls: Vec::new(),
+        as_read: None,
         hint: None,
         freshness: None,
         statements: 1,

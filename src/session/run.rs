@@ -19,13 +19,14 @@ use crate::{
     backend::{
         BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on,
     },
+    catalogue::Changing,
     error::{Answer, ClientError},
     metrics::{DIGEST_TEXT, Metrics, Place, Retry},
     routing::{
         Term,
         decide::{Decision, Reason, Situation, Target, decide},
     },
-    sql::{Effect, Needs, Statement, Syntax, normalise},
+    sql::{Change, Effect, Needs, Statement, Syntax, normalise},
     topology::{Flavour, gtid::Written},
 };
 
@@ -139,7 +140,28 @@ impl Session {
         if let Some(kill) = statement.kill {
             return self.kill(kill.id, kill.query_only, packet).await;
         }
+        let statement = self.resolved(statement).await;
         self.run_known(packet, &statement).await
+    }
+
+    /// The statement, with what is known of the stored code that it uses.
+    pub(super) async fn resolved(&self, statement: Arc<Statement>) -> Arc<Statement> {
+        let code = &self.context.code;
+        let fresh = statement.calls.is_empty() || code.is_fresh().await;
+        match code.load().resolve(&statement, self.schema(), fresh) {
+            Some(resolved) => Arc::new(resolved),
+            None => statement,
+        }
+    }
+
+    /// The default schema.
+    pub(super) fn schema(&self) -> Option<&str> {
+        std::str::from_utf8(self.state.schema.as_deref()?).ok()
+    }
+
+    /// Until this is dropped nobody relies on what was known of stored code, if the statement changes some.
+    pub(super) fn changes_code(&self, statement: &Statement) -> Option<Changing> {
+        statement.changes.contains(&Change::DefinesCode).then(|| self.context.code.changing())
     }
 
     /// Runs a command whose statement is known, and tells the client if that cannot be done.
@@ -176,6 +198,7 @@ impl Session {
         statement: &Arc<Statement>,
         shape: Shape,
     ) -> Result<(), Failure> {
+        let _changing = self.changes_code(statement);
         let mut attempts = Attempts::default();
         loop {
             let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
@@ -252,8 +275,7 @@ impl Session {
     }
 
     fn depends_on_server(&self, statement: &Statement) -> bool {
-        let schema = self.state.schema.as_deref().and_then(|schema| std::str::from_utf8(schema).ok());
-        schema.is_some_and(|schema| statement.depends_on_server(schema))
+        self.schema().is_some_and(|schema| statement.depends_on_server(schema))
     }
 
     /// The bound connection, and no other: what is open there is nowhere else.

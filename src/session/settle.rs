@@ -21,6 +21,9 @@ use crate::{
 /// ER_PARSE_ERROR, ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT: found before a statement begins.
 const NOTHING_RAN: [u16; 2] = [1064, 1582];
 
+/// ER_SP_DOES_NOT_EXIST.
+const ROUTINE_DOES_NOT_EXIST: u16 = 1305;
+
 impl Session {
     /// Takes in what a statement has done on `lease`, and keeps, binds or gives back the connection.
     pub(super) async fn settle(
@@ -51,9 +54,13 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
-        let began = |code| statement.statements > 1 || !NOTHING_RAN.contains(&code);
+        let began = |code| {
+            statement.statements > 1
+                || !NOTHING_RAN.contains(&code) && !self.knows_of_nothing(statement, code)
+        };
         if outcome.error.is_some_and(began) {
-            self.pins.learn_failed(&statement.changes);
+            // MySQL's tracker keeps a change of state for the next OK; MariaDB's forgets it (seen on 9.7 and 11.8).
+            self.pins.learn_failed(&statement.changes, self.flavour() == Flavour::MySql);
         }
         if !self.pins.named_locks.is_empty() {
             self.check_lock_names(statement, None);
@@ -73,6 +80,11 @@ impl Session {
             lease = asked;
         }
         self.place(lease, statement, outcome, was_bound).await;
+    }
+
+    /// Whether an error says that there is no such routine, and none that the statement calls was known.
+    fn knows_of_nothing(&self, statement: &Statement, code: u16) -> bool {
+        code == ROUTINE_DOES_NOT_EXIST && !self.context.code.load().knows_any(&statement.calls, self.schema())
     }
 
     /// The variables that a successful statement has set and whose values the server did not report, or, on MariaDB,
@@ -159,9 +171,13 @@ impl Session {
             }
         }
         self.learn_results_collation(statement);
-        let hidden =
-            statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
-        let explained = reported.named || !statement.changes.is_empty();
+        let hidden = statement.changes.iter().any(|change| match change {
+            Change::Unknown => true,
+            Change::StoredCode(code) => code.may_set,
+            _ => false,
+        });
+        let explains = |change: &Change| !matches!(change, Change::DefinesCode | Change::StoredCode(_));
+        let explained = reported.named || statement.changes.iter().any(explains);
         self.pins.learn(&statement.changes, reported.any_state && (hidden || !explained));
         if self.is_full() && statement.effect != Effect::Read {
             // Too much to carry to every connection: from here on the session stays where it is.
@@ -243,7 +259,7 @@ impl Session {
             return false;
         }
         let hidden =
-            statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode));
+            statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode(_)));
         let was_in_transaction = was_bound && has(self.status, status::IN_TRANS);
         was_in_transaction || hidden || statement.statements > 1 || !self.state.autocommit()
     }

@@ -116,13 +116,14 @@ impl Session {
         {
             prepared.types = Some(types.into());
         }
-        let executed = Executed {
+        let mut executed = Executed {
             source: prepared.source.clone(),
             statement: prepared.statement.clone(),
             parameters: prepared.parameters,
             types: prepared.types.clone(),
         };
         let place = std::mem::take(&mut prepared.place);
+        executed.statement = self.resolved(executed.statement).await;
         let outcome = self.execute_somewhere(packet, id, &executed, place).await;
         self.tell(outcome).await
     }
@@ -135,6 +136,7 @@ impl Session {
         place: Place,
     ) -> Result<(), Failure> {
         self.note_token(&executed.statement);
+        let _changing = self.changes_code(&executed.statement);
         let mut attempts = Attempts::default();
         let mut own = match place {
             Place::Own(lease) => Some(lease),
@@ -219,8 +221,11 @@ impl Session {
     ) {
         let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
         // A connection that is kept for the cursor alone goes back with it, and the lock would go along.
-        let takes_lock =
-            executed.statement.changes.iter().any(|change| matches!(change, Change::NamedLock(_)));
+        let takes_lock = executed.statement.changes.iter().any(|change| match change {
+            Change::NamedLock(_) => true,
+            Change::StoredCode(code) => code.may_lock,
+            _ => false,
+        });
         let becomes_bound = takes_lock && self.binding.lease().is_none();
         let place = if was_bound || in_transaction || becomes_bound {
             self.settle(lease, &executed.statement, outcome, was_bound).await;
@@ -502,6 +507,8 @@ static NO_NEEDS: std::sync::LazyLock<Arc<Statement>> = std::sync::LazyLock::new(
         variables: Vec::new(),
         tables: Vec::new(),
         tables_known: true,
+        calls: Vec::new(),
+        as_read: None,
         hint: None,
         freshness: None,
         statements: 1,

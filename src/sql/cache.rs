@@ -96,8 +96,10 @@ struct Weight {
 impl Weighter<Key, Arc<Statement>> for Weight {
     fn weight(&self, key: &Key, statement: &Arc<Statement>) -> u64 {
         let names: usize = statement.tables.iter().map(|table| table.len() + size_of::<Box<str>>()).sum();
+        let calls: usize =
+            statement.calls.iter().map(|call| call.name.len() + size_of::<super::called::Called>()).sum();
         let changes = statement.changes.len() * 2 * size_of::<super::change::Change>();
-        ((key.text.len() + names + changes + OVERHEAD) as u64).max(self.least)
+        ((key.text.len() + names + calls + changes + OVERHEAD) as u64).max(self.least)
     }
 }
 

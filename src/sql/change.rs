@@ -62,11 +62,33 @@ pub enum Change {
     TextDeallocate(Box<str>),
     /// `LAST_INSERT_ID(expr)`, `SET last_insert_id`, `SET insert_id`.
     LastInsertId,
-    /// A stored or loadable function was called: its body may have set user variables, taken named locks, made
-    /// temporary tables.
-    StoredCode,
-    /// It may change anything: `CALL`, `EXECUTE`, a statement not understood.
+    /// Stored code ran: a function, a procedure, a trigger.
+    StoredCode(Code),
+    /// A routine, a trigger or a view is defined, altered or dropped.
+    DefinesCode,
+    /// It may change anything: `EXECUTE`, a statement not understood.
     Unknown,
+}
+
+/// What stored code may leave on its connection, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Code {
+    /// A named lock.
+    pub may_lock: bool,
+    /// User variables, session variables, temporary tables: what servers report as a change of state.
+    pub may_set: bool,
+}
+
+impl Code {
+    /// It leaves nothing.
+    pub const NOTHING: Self = Self { may_lock: false, may_set: false };
+    /// Nothing is known of it.
+    pub const UNKNOWN: Self = Self { may_lock: true, may_set: true };
+
+    /// What both together may leave.
+    pub const fn and(self, other: Self) -> Self {
+        Self { may_lock: self.may_lock || other.may_lock, may_set: self.may_set || other.may_set }
+    }
 }
 
 /// A step of an XA transaction.

@@ -5,6 +5,7 @@
 //! for the primary. Where a statement then goes is decided in `routing`.
 
 mod cache;
+mod called;
 mod change;
 mod classify;
 mod cursor;
@@ -18,8 +19,9 @@ mod syntax;
 mod words;
 
 pub use cache::ClassificationCache;
-pub use change::{Change, XaStep};
-pub use classify::classify;
+pub use called::{Called, Kind as CalledKind};
+pub use change::{Change, Code, XaStep};
+pub use classify::{Body, Program, Reads, classify, read_body};
 pub use digest::normalise;
 pub use needs::Needs;
 pub use reason::Reason;

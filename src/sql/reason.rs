@@ -21,6 +21,8 @@ macro_rules! reasons {
 reasons! {
     /// A SELECT, TABLE, VALUES or WITH that only reads.
     PlainRead => "plain_read",
+    /// A read with stored functions that the catalogue shows to do nothing but read.
+    HarmlessFunction => "harmless_function",
     /// SHOW, DESCRIBE, EXPLAIN, HELP, CHECKSUM TABLE of what every server has alike.
     CatalogRead => "catalog_read",
     /// DO with harmless functions only.
@@ -64,6 +66,8 @@ reasons! {
     PrepareHidden => "prepare_hidden",
     /// A call of something that is not in the server's list of functions.
     StoredFunction => "stored_function",
+    /// A read of a view that calls such a thing.
+    ViewOverFunction => "view_over_function",
     /// GET_LOCK and its kin.
     LockFunction => "lock_function",
     /// A built-in function that reads or waits for the state of one server.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::called::Called;
 use super::change::Change;
 use super::needs::Needs;
 use super::reason::Reason;
@@ -24,6 +25,10 @@ pub struct Statement {
     pub tables: Vec<Box<str>>,
     /// Whether `tables` is complete; if not, it may use any table.
     pub tables_known: bool,
+    /// The routines that it calls by name. What they do is not told from the text: see `catalogue`.
+    pub calls: Vec<Called>,
+    /// The reason it would have as a read, if nothing but its calls of stored functions speaks against its being one.
+    pub as_read: Option<Reason>,
     /// Where its author wished it to go, in a comment; the first such wish wins.
     pub hint: Option<Hint>,
     /// How fresh its author wished the data, in comments; `None` if they do not say. Of each kind the first wish wins.

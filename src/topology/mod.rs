@@ -1,5 +1,6 @@
 //! What dauphin knows of the servers: values only, from whoever looked, for whoever decides.
 
+pub mod code;
 pub mod dialect;
 pub mod flavour;
 pub mod group;

@@ -31,4 +31,5 @@ mod reset;
 mod restarts;
 mod splitting;
 mod state;
+mod stored_code;
 mod temporary_tables;

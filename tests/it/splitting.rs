@@ -2,7 +2,7 @@
 
 use mysql_async::{TxOpts, prelude::Queryable as _};
 
-use crate::support::{Stage, check};
+use crate::support::{Stage, check, check_with};
 
 #[test]
 fn reads_are_spread_over_both_replicas_and_writes_reach_the_primary() {
@@ -171,7 +171,8 @@ fn a_hint_never_sends_a_write_to_a_replica() {
 
 #[test]
 fn a_write_hidden_in_a_view_heals_itself_on_the_primary_and_is_remembered() {
-    check(async |stage| {
+    // What views and functions do is not known to this dauphin.
+    check_with("monitor.code_entries = 0", async |stage| {
         stage
             .given(
                 "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY);;

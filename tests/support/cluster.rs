@@ -345,7 +345,8 @@ pub fn accounts(flavour: Flavour) -> &'static str {
              GRANT REPLICATION SLAVE, CONNECTION_ADMIN ON *.* TO replicator@'%';
              CREATE USER dauphin@'%' IDENTIFIED BY 'dauphin';
              GRANT REPLICATION CLIENT, REPLICATION SLAVE, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD,
-               PROCESS, PERSIST_RO_VARIABLES_ADMIN ON *.* TO dauphin@'%';
+               PROCESS, PERSIST_RO_VARIABLES_ADMIN, SHOW_ROUTINE ON *.* TO dauphin@'%';
+             GRANT SELECT, SHOW VIEW, TRIGGER ON `app%`.* TO dauphin@'%';
              GRANT SELECT ON performance_schema.* TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
@@ -361,6 +362,8 @@ pub fn accounts(flavour: Flavour) -> &'static str {
              GRANT REPLICA MONITOR, REPLICATION SLAVE, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, READ_ONLY ADMIN,
                CONNECTION ADMIN, BINLOG MONITOR, RELOAD, PROCESS ON *.* TO dauphin@'%';
              GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO dauphin@'%';
+             GRANT SELECT ON mysql.proc TO dauphin@'%';
+             GRANT SELECT, SHOW VIEW, TRIGGER ON `app%`.* TO dauphin@'%';
              CREATE USER admin@'%' IDENTIFIED BY 'admin';
              GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;
              CREATE USER app@'%' IDENTIFIED BY 'app';

@@ -61,6 +61,8 @@ fn statement(facts: Facts) -> Statement {
         freshness: None,
         statements: 1,
         digest: 0,
+        calls: facts.calls,
+        as_read: facts.as_read,
         kill: facts.kill,
     }
 }
@@ -75,6 +77,8 @@ fn merge(sum: &mut Facts, next: Facts, is_doubtful: bool) {
         sum.reason = Reason::Batch;
     }
     sum.changes.extend(next.changes);
+    sum.calls.extend(next.calls);
+    sum.as_read = None;
     sum.variables.extend(next.variables);
     sum.tables.extend(next.tables);
     sum.tables_known &= next.tables_known;

@@ -16,6 +16,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Facts {
     let temporary = match object(cursor) {
         Object::Account => return account::change(cursor),
         Object::Program => return program(cursor),
+        Object::Code => return Facts::write(Reason::Definition).changing(Change::DefinesCode),
         Object::Table { temporary } => temporary,
         Object::Other => return Facts::write(Reason::Definition),
     };
@@ -44,6 +45,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Facts {
     match object(cursor) {
         Object::Account => return account::change(cursor),
         Object::Program => return program(cursor),
+        Object::Code => return Facts::write(Reason::Definition).changing(Change::DefinesCode),
         Object::Other => return Facts::write(Reason::Definition),
         Object::Table { .. } => {}
     }
@@ -84,7 +86,10 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Facts {
     let temporary_only = match object(cursor) {
         Object::Account => return account::change(cursor),
         Object::Table { temporary } => temporary,
-        Object::Program | Object::Other => return Facts::write(Reason::Definition),
+        Object::Program | Object::Code => {
+            return Facts::write(Reason::Definition).changing(Change::DefinesCode);
+        }
+        Object::Other => return Facts::write(Reason::Definition),
     };
     cursor.advance();
     skip_if_exists(cursor);
@@ -122,7 +127,8 @@ pub(super) fn rename(cursor: &mut Cursor<'_>) -> Facts {
     }
     let mut facts = Facts::write(Reason::Definition);
     facts.tables.extend(renamed.iter().flat_map(|(old, new)| [old.clone(), new.clone()]));
-    facts.changing(Change::RenameTables(renamed))
+    // A view may be among them, or a table with triggers.
+    facts.changing(Change::RenameTables(renamed)).changing(Change::DefinesCode)
 }
 
 /// TRUNCATE [TABLE].
@@ -144,6 +150,8 @@ enum Object {
     Account,
     /// Something with a body of statements.
     Program,
+    /// A view, or a schema with all that is in it.
+    Code,
     Other,
 }
 
@@ -162,7 +170,8 @@ fn object(cursor: &mut Cursor<'_>) -> Object {
             | Keyword::Event
             | Keyword::Package
             | Keyword::Library => return Object::Program,
-            Keyword::Database | Keyword::Schema | Keyword::View | Keyword::Index => return Object::Other,
+            Keyword::Database | Keyword::Schema | Keyword::View => return Object::Code,
+            Keyword::Index => return Object::Other,
             _ => {}
         }
         cursor.advance();
@@ -176,7 +185,7 @@ fn is_definer_part(cursor: &Cursor<'_>) -> bool {
 }
 
 fn program(cursor: &mut Cursor<'_>) -> Facts {
-    let mut facts = Facts::write(Reason::Definition);
+    let mut facts = Facts::write(Reason::Definition).changing(Change::DefinesCode);
     if !program::skip_body(cursor) {
         facts.forget();
     }

@@ -53,6 +53,7 @@ fn explained_query(cursor: &mut Cursor<'_>) -> Facts {
     if facts.effect == Effect::Read {
         facts.reason = Reason::CatalogRead;
     }
+    facts.as_read = facts.as_read.map(|_| Reason::CatalogRead);
     facts
 }
 

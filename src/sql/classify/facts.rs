@@ -1,6 +1,7 @@
 //! What has been learnt of one statement so far.
 
-use crate::sql::change::Change;
+use crate::sql::called::Called;
+use crate::sql::change::{Change, Code};
 use crate::sql::needs::Needs;
 use crate::sql::reason::Reason;
 use crate::sql::statement::{Effect, Kill};
@@ -15,6 +16,9 @@ pub(super) struct Facts {
     pub(super) variables: Vec<Box<str>>,
     pub(super) tables: Vec<Box<str>>,
     pub(super) tables_known: bool,
+    pub(super) calls: Vec<Called>,
+    /// The reason it would have as a read if it did not call stored functions.
+    pub(super) as_read: Option<Reason>,
     pub(super) kill: Option<Kill>,
     /// A query stands in an expression.
     pub(super) has_query: bool,
@@ -32,6 +36,8 @@ impl Facts {
             variables: Vec::new(),
             tables: Vec::new(),
             tables_known: true,
+            calls: Vec::new(),
+            as_read: None,
             kill: None,
             has_query: false,
             changes_syntax: false,
@@ -67,14 +73,28 @@ impl Facts {
 
     /// Something speaks against it: for the primary. The first reason stays.
     pub(super) fn refuse(&mut self, reason: Reason) {
+        self.as_read = None;
         if self.effect != Effect::Write {
             self.effect = Effect::Write;
             self.reason = reason;
         }
     }
 
+    /// It calls a stored function, of which the text does not say whether it only reads.
+    pub(super) fn calls_function(&mut self, called: Called) {
+        if self.effect == Effect::Read {
+            self.effect = Effect::Write;
+            self.as_read = Some(std::mem::replace(&mut self.reason, Reason::StoredFunction));
+        } else if self.as_read.is_none() {
+            self.refuse(Reason::StoredFunction);
+        }
+        self.note(Change::StoredCode(Code::UNKNOWN));
+        self.calls.push(called);
+    }
+
     /// It may change and use anything.
     pub(super) fn forget(&mut self) {
+        self.as_read = None;
         self.tables_known = false;
         if self.changes.last() != Some(&Change::Unknown) {
             self.changes.push(Change::Unknown);

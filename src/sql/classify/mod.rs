@@ -3,6 +3,8 @@
 
 mod account;
 mod batch;
+mod body;
+mod body_reads;
 mod change;
 mod definition;
 mod diagnostics;
@@ -28,6 +30,8 @@ mod xa;
 
 #[cfg(test)]
 mod tests;
+
+pub use self::body::{Body, Program, Reads, read_body};
 
 use self::batch::Batch;
 use super::cursor::Cursor;

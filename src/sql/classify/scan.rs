@@ -47,6 +47,18 @@ pub(super) fn scan_strings(cursor: &mut Cursor<'_>, facts: &mut Facts, wanted: f
     is_met
 }
 
+/// Walks to the end of the statement through the arguments of a CALL, whose user variables may be set by it.
+pub(super) fn scan_arguments(cursor: &mut Cursor<'_>, facts: &mut Facts) {
+    let mut scan = Scan::new(cursor, facts, Frame::default());
+    while !scan.cursor.token.is_end() {
+        if scan.cursor.token.kind == Kind::UserVariable {
+            let name = variable_name(scan.cursor.here());
+            scan.facts.changes.push(Change::UserVariable { name, value: None });
+        }
+        scan.step();
+    }
+}
+
 /// Walks to the next comma outside parentheses, or to the end of the statement.
 pub(super) fn scan_value(cursor: &mut Cursor<'_>, facts: &mut Facts) {
     let mut scan = Scan::new(cursor, facts, Frame::default());
@@ -66,7 +78,7 @@ pub(super) fn scan_definition(cursor: &mut Cursor<'_>, facts: &mut Facts) {
 }
 
 impl<'s, 'a> Scan<'s, 'a> {
-    fn new(cursor: &'s mut Cursor<'a>, facts: &'s mut Facts, frame: Frame) -> Self {
+    pub(super) fn new(cursor: &'s mut Cursor<'a>, facts: &'s mut Facts, frame: Frame) -> Self {
         Self {
             cursor,
             facts,
@@ -79,11 +91,16 @@ impl<'s, 'a> Scan<'s, 'a> {
     }
 
     fn is_at_outer(&self, byte: u8) -> bool {
-        self.outer.is_empty() && self.cursor.token.is_punctuation(byte)
+        self.is_outside() && self.cursor.token.is_punctuation(byte)
+    }
+
+    /// Whether no parenthesis is open.
+    pub(super) fn is_outside(&self) -> bool {
+        self.outer.is_empty()
     }
 
     /// Looks at one token and moves behind it.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         match self.cursor.token.kind {
             Kind::Word => self.word(),
             Kind::Name => self.name(),

@@ -1,7 +1,9 @@
 //! The walk's step over a word: keywords that mean something, and calls.
 
 use super::frame::{Frame, From, With};
+use super::program::called;
 use super::scan::{Scan, variable_name};
+use crate::sql::called::Kind as Called;
 use crate::sql::change::Change;
 use crate::sql::cursor::unquoted;
 use crate::sql::lexer::Kind;
@@ -133,8 +135,8 @@ impl Scan<'_, '_> {
     }
 
     fn stored_function(&mut self) {
-        self.facts.refuse(Reason::StoredFunction);
-        self.facts.note(Change::StoredCode);
+        let called = called(self.cursor, Called::Function);
+        self.facts.calls_function(called);
     }
 
     fn impure(&mut self, impure: Impure) {

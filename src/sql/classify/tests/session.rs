@@ -3,6 +3,8 @@
 use super::*;
 use std::time::Duration;
 
+const STORED_CODE: Change = Change::StoredCode(Code::UNKNOWN);
+
 fn lock(name: Option<&str>) -> Change {
     Change::NamedLock(name.map(Box::from))
 }
@@ -92,7 +94,7 @@ fn a_set_of_session_state_is_told_from_one_that_is_more() {
         ),
         ("set @a = (select max(id) from t)", Reason::SetFromQuery, vec![variable("a", None)]),
         ("set sql_mode = (select a from t)", Reason::SetFromQuery, vec![Change::SystemVariables]),
-        ("set @a = f(1)", Reason::StoredFunction, vec![Change::StoredCode, variable("a", None)]),
+        ("set @a = f(1)", Reason::StoredFunction, vec![STORED_CODE, variable("a", None)]),
         ("set @a = get_lock('x', 1)", Reason::LockFunction, vec![lock(Some("x")), variable("a", None)]),
         (
             "set @a = last_insert_id(5)",
@@ -159,7 +161,10 @@ fn what_stays_with_a_connection_is_told() {
         ("drop tables A, `b`", dropped(&["a", "b"], false)),
         (
             "rename table a to b, db.c to db.d",
-            vec![Change::RenameTables(vec![("a".into(), "b".into()), ("c".into(), "d".into())])],
+            vec![
+                Change::RenameTables(vec![("a".into(), "b".into()), ("c".into(), "d".into())]),
+                Change::DefinesCode,
+            ],
         ),
         ("alter table a rename b", vec![Change::RenameTables(vec![("a".into(), "b".into())])]),
         (
@@ -205,12 +210,13 @@ fn what_stays_with_a_connection_is_told() {
         ("insert into t (a, b) values (1, 2)", vec![]),
         ("insert into t values (last_insert_id(5))", vec![Change::LastInsertId]),
         ("update t set a = last_insert_id(a + 1)", vec![Change::LastInsertId]),
-        ("update t set a = f(1)", vec![Change::StoredCode]),
+        ("update t set a = f(1)", vec![STORED_CODE]),
         ("update t set a = (@v := a + 1)", vec![variable("v", None)]),
         ("select 1, 2 into @a, @B", vec![variable("a", None), variable("b", None)]),
         ("explain format=json into @a select 1", vec![variable("a", None)]),
         ("load data infile 'x' into table t (a, @b)", vec![variable("b", None)]),
-        ("call p(1, @a)", vec![Change::Unknown, variable("a", None)]),
+        ("call p(1, @a)", vec![STORED_CODE, variable("a", None)]),
+        ("call p(get_lock('a', 1))", vec![STORED_CODE, Change::NamedLock(Some("a".into()))]),
         ("execute s", vec![Change::Unknown]),
     ] {
         assert_eq!(changes(text, &MYSQL), expected, "{text}");
