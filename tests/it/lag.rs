@@ -107,11 +107,11 @@ fn a_running_read_finishes_on_a_replica_that_falls_behind() {
         prepare(stage, &[1, 2]).await;
         let (mut slow, mut client) = (stage.client().await, stage.client().await);
         let read = stage.mark();
-        let text = format!("SELECT SLEEP(12) FROM n LIMIT 1 /* {read} */");
+        let text = format!("SELECT SLEEP(20) FROM n LIMIT 1 /* {read} */");
         let running = tokio::spawn(async move { slow.query_first::<i64, _>(text).await.unwrap() });
         eventually(5, "it runs on a replica", async || stage.ran(&read).await.on_replicas() == 1).await;
         stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
-        eventually(10, "both are out", async || shares(stage, &mut client, "", 2).await == [2, 0, 0]).await;
+        eventually(18, "both are out", async || shares(stage, &mut client, "", 2).await == [2, 0, 0]).await;
         assert!(!running.is_finished(), "the replica has left while the read runs");
         assert_eq!(running.await.unwrap(), Some(0), "it was not cut off");
         restore(stage).await;

@@ -34,7 +34,7 @@ static APART_IN_USE: [tokio::sync::Mutex<()>; 2] = [const { tokio::sync::Mutex::
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// No story takes longer, its turn on the cluster that others disturb aside.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(240);
 
 /// What a story plays on.
 pub struct Stage {
