@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, futures::Notified, oneshot},
     time::Instant,
 };
 
@@ -84,6 +84,8 @@ pub struct Pool {
     handles: Mutex<Vec<Weak<socket2::Socket>>>,
     /// Woken when a session has to wait: connections that are only kept at hand should be given back.
     pressure: Notify,
+    /// Woken when the server is to be left.
+    recall: Notify,
     totals: Totals,
 }
 
@@ -204,6 +206,7 @@ impl Pool {
             inner: Mutex::default(),
             handles: Mutex::default(),
             pressure: Notify::new(),
+            recall: Notify::new(),
             totals: Totals::default(),
         }
     }
@@ -219,9 +222,19 @@ impl Pool {
         Usage { open: inner.open, idle: inner.idle_count, waiting, opened, waits, waited, refused, limit }
     }
 
-    /// Waits until some session has to wait for a connection of this pool.
-    pub async fn pressed(&self) {
-        self.pressure.notified().await;
+    /// Completes when some session has to wait for a connection of this pool.
+    pub fn pressed(&self) -> Notified<'_> {
+        self.pressure.notified()
+    }
+
+    /// Asks sessions to give back, now, the connections that they only keep at hand.
+    pub fn recall(&self) {
+        self.recall.notify_waiters();
+    }
+
+    /// Completes at the next [`recall`](Self::recall).
+    pub fn recalled(&self) -> Notified<'_> {
+        self.recall.notified()
     }
 
     /// A connection for `key`, rather one whose state is `wanted` already; waits where a limit is reached.
@@ -365,11 +378,6 @@ impl Pool {
             let _ = handle.shutdown(std::net::Shutdown::Both);
         }
         self.clear();
-    }
-
-    /// Asks sessions to give back the connections that they only keep at hand.
-    pub fn press(&self) {
-        self.pressure.notify_waiters();
     }
 
     /// Closes all idle connections: the server is gone.

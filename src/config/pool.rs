@@ -23,7 +23,9 @@ options! {
         max_age: Duration = duration("1s", "30d").or("1h");
         /// How long connecting and logging in to a server may take.
         connect_timeout: Duration = duration("10ms", "5m").or("3s");
-        /// How long a session keeps the connection whose warnings or last insert id it may still ask for.
+        /// How long a session keeps the connection of its last statement, whose row count or last insert id it may still ask for.
         linger: Duration = duration("0s", "1h").or("1s");
+        /// The same where that statement left warnings or an error; beyond linger only as long as nobody waits for a connection.
+        linger_warnings: Duration = duration("0s", "1h").or("5m");
     }
 }

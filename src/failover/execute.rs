@@ -667,7 +667,7 @@ impl<C: Cluster> Controller<C> {
         let server = self.fleet.servers[old].clone();
         let until = Instant::now() + self.settings.failover.drain_timeout;
         while server.writing() > 0 {
-            server.pool.press();
+            server.pool.recall();
             if Instant::now() >= until {
                 if force {
                     self.end_term();

@@ -21,19 +21,31 @@ pub struct Lingering {
     pub lease: Lease,
     /// What can be asked for.
     pub keeps: Needs,
-    /// When it is given back.
+    /// Since when it is given back to whoever waits for one.
+    pub wanted_from: Instant,
+    /// When it is given back to the pool.
     pub until: Instant,
 }
 
 impl Lingering {
-    /// Completes when the connection is to be given back: its time is up, or others wait for one.
+    /// Completes when the connection is to be given back: its time is up, others wait for one, or its server is to be left.
     pub fn due(&self) -> impl Future<Output = ()> + use<> {
         let server = self.lease.server().clone();
-        let until = self.until;
+        let (wanted_from, until) = (self.wanted_from, self.until);
         async move {
+            let wanted = async {
+                tokio::time::sleep_until(wanted_from).await;
+                let mut pressed = std::pin::pin!(server.pool.pressed());
+                // Who begins to wait from here on is heard.
+                pressed.as_mut().enable();
+                if server.pool.usage().waiting == 0 {
+                    pressed.await;
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                () = server.pool.pressed() => {}
+                () = wanted => {}
+                () = server.pool.recalled() => {}
             }
         }
     }
@@ -83,7 +95,7 @@ impl InsertId {
 
 /// What a connection is to be again after a COM_PING.
 enum From {
-    Lingering(Needs, Instant),
+    Lingering { keeps: Needs, wanted_from: Instant, until: Instant },
     Transaction,
     Pinned,
 }
@@ -92,10 +104,10 @@ impl Session {
     /// COM_PING: answered here, unless the previous statement's connection is at hand, where it resets ROW_COUNT().
     pub(super) async fn ping(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
         self.pinged = true;
-        let (lease, from) = if let Some(Lingering { lease, keeps, until }) =
+        let (lease, from) = if let Some(Lingering { lease, keeps, wanted_from, until }) =
             self.lingering.take_if(|lingering| !lingering.lease.is_stale())
         {
-            (lease, From::Lingering(keeps, until))
+            (lease, From::Lingering { keeps, wanted_from, until })
         } else {
             match std::mem::take(&mut self.binding) {
                 Binding::Transaction(lease) if self.last_on_binding => (lease, From::Transaction),
@@ -107,13 +119,13 @@ impl Session {
             }
         };
         let role = role_of(&lease);
-        let bound = !matches!(from, From::Lingering(..));
+        let bound = !matches!(from, From::Lingering { .. });
         let (reason, last) = (Reason::FollowUp, self.route.last.take());
         let outcome = self.on_lease(packet, Borrowed { lease, role, reason, bound }, Shape::Status).await;
         self.route.last = last;
         match (outcome, from) {
-            (Ok((lease, _)), From::Lingering(keeps, until)) => {
-                self.lingering = Some(Lingering { lease, keeps, until });
+            (Ok((lease, _)), From::Lingering { keeps, wanted_from, until }) => {
+                self.lingering = Some(Lingering { lease, keeps, wanted_from, until });
             }
             (Ok((lease, _)), From::Transaction) => self.binding = Binding::Transaction(lease),
             (Ok((lease, _)), From::Pinned) => self.binding = Binding::Pinned(lease),

@@ -1,5 +1,7 @@
 //! After a response: what the session has learned, and what becomes of the connection.
 
+use std::time::Duration;
+
 use dauphin_proto::reply::status;
 use tokio::time::Instant;
 
@@ -18,6 +20,8 @@ use crate::{
     topology::Flavour,
 };
 
+/// For how long nobody else gets a connection that has warnings to ask for: programs ask at once.
+const GRACE: Duration = Duration::from_millis(100);
 /// ER_PARSE_ERROR, ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT: found before a statement begins.
 const NOTHING_RAN: [u16; 2] = [1064, 1582];
 
@@ -280,12 +284,20 @@ impl Session {
         if self.insert_id.is_on(&lease) {
             keeps |= Needs::LAST_INSERT_ID;
         }
-        let linger = self.context.config.pool.linger;
+        let pool = &self.context.config.pool;
+        let (linger, with_warnings) = (pool.linger, pool.linger.max(pool.linger_warnings));
         if keeps.is_empty() || linger.is_zero() && !keeps.contains(Needs::LAST_INSERT_ID) {
             return lease.release();
         }
         self.let_go().await;
-        self.lingering = Some(Lingering { lease, keeps, until: Instant::now() + linger });
+        let now = Instant::now();
+        // Warnings are rare and nowhere else: they are worth a connection that nobody else wants.
+        let (wanted_from, until) = if keeps.contains(Needs::DIAGNOSTICS) {
+            (now + linger.min(GRACE), now + with_warnings)
+        } else {
+            (now, now + linger)
+        };
+        self.lingering = Some(Lingering { lease, keeps, wanted_from, until });
     }
 
     /// Accounts that have asked for FOUND_ROWS() once are expected to ask again, after any read.

@@ -2,7 +2,7 @@
 
 use mysql_async::{Row, prelude::Queryable as _};
 
-use crate::support::check;
+use crate::support::{check, check_with};
 
 #[test]
 fn the_last_insert_id_survives_other_statements() {
@@ -93,11 +93,36 @@ fn warnings_are_those_of_the_previous_statement() {
                 assert_eq!(count, Some(1), "{statement}");
             }
         }
+        // For people, who type: longer than [pool] linger.
+        for statement in ["SELECT CAST('12x' AS SIGNED)", "INSERT IGNORE INTO t VALUES (1, 5)"] {
+            client.query_drop(statement).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+            assert_eq!(client.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 1, "{statement}");
+        }
         client.query_drop("SELECT * FROM not_there").await.unwrap_err();
         let errors: Vec<Row> = client.query("SHOW ERRORS").await.unwrap();
         let codes: Vec<u16> = errors.iter().map(|row| row.get(1).unwrap()).collect();
         assert_eq!(codes, [1146]);
         client.query_drop("SELECT 1").await.unwrap();
         assert_eq!(client.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn warnings_do_not_keep_others_waiting() {
+    check_with("pool.max_connections_per_server = 1\npool.wait_timeout = \"2s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1)").await;
+        let (mut first, mut second) = (stage.client().await, stage.client().await);
+        for _ in 0..3 {
+            first.query_drop("INSERT IGNORE INTO t VALUES (1)").await.unwrap();
+            let others = tokio::spawn(async move {
+                second.query_drop("SELECT 1 /* dauphin:primary */").await.unwrap();
+                second
+            });
+            assert_eq!(first.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 1);
+            second = others.await.unwrap();
+            first.query_drop("INSERT IGNORE INTO t VALUES (1)").await.unwrap();
+            second.query_drop("SELECT 1 /* dauphin:primary */").await.unwrap();
+        }
     });
 }

@@ -1,6 +1,6 @@
 //! dauphin stops and starts again while the primary changes, or restarts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
 
@@ -128,5 +128,23 @@ fn a_switchover_that_cannot_end_is_undone_before_dauphin_stops() {
         assert!(!is_read_only(stage, 0).await, "db1 takes writes as before");
         assert!(is_read_only(stage, 1).await);
         assert!(state_file(stage).contains("\"operation\": null"), "{}", state_file(stage));
+    });
+}
+
+#[test]
+fn a_connection_kept_for_its_warnings_does_not_hold_up_a_switchover() {
+    check_apart(ALONE, async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1)").await;
+        let mut client = stage.client().await;
+        let mut operator = operator(stage).await;
+        for to in ["db2", "db1"] {
+            client.query_drop("INSERT IGNORE INTO t VALUES (1)").await.unwrap();
+            // Longer than [pool] linger, which would end by itself.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let asked = Instant::now();
+            operator.query_drop(format!("SWITCHOVER TO {to}")).await.unwrap();
+            assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+            client.query_drop("INSERT IGNORE INTO t VALUES (1)").await.unwrap();
+        }
     });
 }
