@@ -103,6 +103,7 @@ fn report(identity: &str, replicates_from: Option<&str>) -> Report {
         group: None,
         max_connections: 151,
         heartbeat_us: None,
+        account: String::new(),
         lacks: Vec::new(),
     }
 }

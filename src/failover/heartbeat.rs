@@ -78,6 +78,8 @@ pub struct Writer {
     felt: Arc<Mutex<Felt>>,
     /// What was last told of why nothing is written.
     told: Option<String>,
+    /// The account's name on the server that was written to last.
+    account_there: String,
 }
 
 /// What became of one write.
@@ -115,7 +117,9 @@ impl Writer {
         let (terms, followed) = watch::channel(None);
         let felt = Arc::<Mutex<Felt>>::default();
         let pulse = Pulse { terms, felt: felt.clone() };
-        (Self { heartbeat, interval, account, control, terms: followed, felt, told: None }, pulse)
+        let account_there = String::new();
+        let told = None;
+        (Self { heartbeat, interval, account, control, terms: followed, felt, told, account_there }, pulse)
     }
 
     /// Writes as long as there is a controller. Cancel safe: a write that is cut off may be done or not.
@@ -184,7 +188,10 @@ impl Writer {
         let mut open = match line.take() {
             Some(open) => open,
             None => match self.open(&term.server).await {
-                Some(open) => open,
+                Some((open, account)) => {
+                    self.account_there = account;
+                    open
+                }
                 None => return Beat::Lost,
             },
         };
@@ -238,11 +245,15 @@ impl Writer {
         }
     }
 
-    async fn open(&self, server: &Server) -> Option<Line> {
+    /// A connection, and the account that it has there, as GRANT wants it.
+    async fn open(&self, server: &Server) -> Option<(Line, String)> {
         let mut connection = OwnConnection::open(server, &self.account).await.ok()?;
-        let version = timeout(LOOK_AT_MOST, connection.ask("SELECT VERSION()")).await.ok()?.ok()?;
-        let version = Version::parse(&String::from_utf8_lossy(version.first_value().unwrap_or_default()));
-        Some(Line { connection, version })
+        let question = "SELECT VERSION() AS version, CURRENT_USER() AS account";
+        let answer = timeout(LOOK_AT_MOST, connection.ask(question)).await.ok()?.ok()?;
+        let version = Version::parse(&answer.value("version")?);
+        let account = answer.value("account")?;
+        let (user, host) = account.rsplit_once('@')?;
+        Some((Line { connection, version }, format!("'{}'@'{host}'", user.replace('\'', "''"))))
     }
 
     async fn create(&self, open: &mut Line) -> Result<(), AskError> {
@@ -272,7 +283,8 @@ impl Writer {
     fn tell(&mut self, server: &Server, refusal: Refusal, error: &ServerError) {
         let remedy = match refusal {
             Refusal::NoPrivilege => format!(
-                "run on the primary GRANT {PRIVILEGES} ON dauphin.* TO <dauphin's account>, or set [monitor] heartbeat = \"off\""
+                "run on the primary GRANT {PRIVILEGES} ON dauphin.* TO {}, or set [monitor] heartbeat = \"off\"",
+                self.account_there
             ),
             _ => "it is tried again".to_owned(),
         };

@@ -468,7 +468,8 @@ impl<C: Cluster> Controller<C> {
             if !report.lacks.is_empty() {
                 let lacks = report.lacks.join(", ");
                 return Err(format!(
-                    "dauphin's account lacks {lacks}: run on the primary GRANT {lacks} ON *.* TO <dauphin's account>"
+                    "dauphin's account lacks {lacks}: run on the primary GRANT {lacks} ON *.* TO {}",
+                    report.account
                 ));
             }
         }

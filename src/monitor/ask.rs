@@ -29,6 +29,8 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 86_400);
 pub struct Memory {
     /// What the connection does not change: asked once.
     known: Option<Known>,
+    /// What it would be good to read and the account may not, each with what mends it: not said yet.
+    lacking: Vec<Lacking>,
     /// MariaDB does not say when it last heard from its source, only how often: when that last changed.
     signs_of_life: Option<(String, Instant)>,
     /// Where there is no heartbeat to be read, when that is tried again.
@@ -38,13 +40,30 @@ pub struct Memory {
 #[derive(Debug, Clone)]
 struct Known {
     version: Version,
+    /// dauphin's account there.
+    account: String,
     /// Privileges that changing roles takes and the account does not have.
     lacks: Vec<&'static str>,
+    lacking: Vec<Lacking>,
     /// MySQL: whether the account may read performance_schema.
     reads_performance_schema: bool,
 }
 
+/// A privilege that dauphin can do without, if need be.
+#[derive(Debug, Clone)]
+pub struct Lacking {
+    /// What is done without it.
+    pub without: &'static str,
+    /// The statement that grants it.
+    pub remedy: String,
+}
+
 impl Memory {
+    /// What is lacking, as far as it has not been said.
+    pub fn take_lacking(&mut self) -> Vec<Lacking> {
+        std::mem::take(&mut self.lacking)
+    }
+
     /// Another connection may see other things: a server that was restarted may have another version.
     pub fn forget_connection(&mut self) {
         self.known = None;
@@ -65,9 +84,13 @@ pub async fn ask(
 ) -> Result<Report, Problem> {
     let known = match &memory.known {
         Some(known) => known.clone(),
-        None => memory.known.insert(introduce(connection).await?).clone(),
+        None => {
+            let known = introduce(connection).await?;
+            memory.lacking = known.lacking.clone();
+            memory.known.insert(known).clone()
+        }
     };
-    let Known { version, lacks, reads_performance_schema } = known;
+    let Known { version, account, lacks, reads_performance_schema, .. } = known;
     let flavour = version.flavour;
     let [uptime, semi_sync_status] = dialect::STATUS;
     let mut questions = vec![
@@ -87,7 +110,7 @@ pub async fn ask(
     let beat = if heartbeat.is_some() && given.len() == questions.len() { given.pop() } else { None };
     let mut answers = Vec::new();
     for answer in given {
-        answers.push(answer.map_err(|error| problem(error, flavour))?);
+        answers.push(answer.map_err(|error| problem(error, flavour).of_account(&account))?);
     }
     let heartbeat_us = match beat {
         Some(Ok(beat)) => beat.value("written_us").and_then(|us| us.parse().ok()),
@@ -147,6 +170,7 @@ pub async fn ask(
         identity,
         replication,
         heartbeat_us,
+        account,
         lacks,
         version,
     })
@@ -158,14 +182,34 @@ async fn introduce(connection: &mut OwnConnection) -> Result<Known, Problem> {
     let version = Version::parse(&String::from_utf8_lossy(version.first_value().unwrap_or_default()));
     let flavour = version.flavour;
     let grants = connection.ask("SHOW GRANTS").await.map_err(|error| problem(error, flavour))?;
-    let reads_performance_schema =
-        flavour == Flavour::MySql && connection.ask(dialect::CONTACT).await.is_ok();
-    Ok(Known { lacks: lacks(flavour, &grants), version, reads_performance_schema })
+    let grants = Grants::new(&grants);
+    let account = grants.account().to_owned();
+    let (question, table, without) = match flavour {
+        Flavour::MySql => (
+            dialect::CONTACT,
+            "ON performance_schema.*",
+            "it cannot see when a replica last heard from its source, nor replication groups, so that a primary that hangs may \
+             be taken for a cut network",
+        ),
+        Flavour::MariaDb => (
+            dialect::NATIVE_HASHES,
+            "(User, plugin, authentication_string) ON mysql.user",
+            "clients of mysql_native_password accounts are asked for the password itself",
+        ),
+    };
+    let may_read = match connection.ask(question).await {
+        Ok(_) => true,
+        Err(AskError::Refused(_)) => false,
+        Err(error) => return Err(problem(error, flavour)),
+    };
+    let remedy = || format!("run on the primary: GRANT SELECT {table} TO {account}");
+    let lacking = (!may_read).then(|| Lacking { without, remedy: remedy() }).into_iter().collect();
+    let reads_performance_schema = flavour == Flavour::MySql && may_read;
+    Ok(Known { lacks: lacks(flavour, &grants), account, lacking, version, reads_performance_schema })
 }
 
 /// The privileges that the account needs and SHOW GRANTS does not list.
-fn lacks(flavour: Flavour, grants: &Own) -> Vec<&'static str> {
-    let grants = Grants::new(grants);
+fn lacks(flavour: Flavour, grants: &Grants) -> Vec<&'static str> {
     let needed = dialect::privileges(flavour).iter().copied();
     needed.filter(|privilege| !grants.include(privilege, "*.*")).collect()
 }
@@ -363,13 +407,13 @@ mod tests {
             answer(&["Grants"], &rows)
         };
         let all = grants(&["GRANT ALL PRIVILEGES ON *.* TO `d`@`%`"]);
-        assert!(lacks(Flavour::MariaDb, &all).is_empty());
+        assert!(lacks(Flavour::MariaDb, &Grants::new(&all)).is_empty());
         let some = grants(&[
             "GRANT RELOAD, PROCESS, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `d`@`%`",
             "GRANT CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN ON *.* TO `d`@`%`",
             "GRANT SYSTEM_VARIABLES_ADMIN ON `x`.* TO `d`@`%`",
         ]);
-        assert_eq!(lacks(Flavour::MySql, &some), ["SYSTEM_VARIABLES_ADMIN"]);
+        assert_eq!(lacks(Flavour::MySql, &Grants::new(&some)), ["SYSTEM_VARIABLES_ADMIN"]);
     }
 
     #[test]

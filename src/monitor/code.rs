@@ -176,14 +176,14 @@ impl Reader {
             let grants = Grants::new(&own.ask("SHOW GRANTS").await.ok()?);
             let mut enough = code::shows_routines(version.flavour).iter();
             let may_see_all = enough.any(|(privilege, level)| grants.include(privilege, level));
-            Some((Connection { own, version }, may_see_all))
+            Some((Connection { own, version }, may_see_all, grants.account().to_owned()))
         };
-        let (connection, may_see_all) = timeout(PATIENCE, open).await.ok().flatten()?;
+        let (connection, may_see_all, account) = timeout(PATIENCE, open).await.ok().flatten()?;
         self.may_see_all = may_see_all;
         if !may_see_all && !std::mem::replace(&mut self.is_told, true) {
             let remedy = code::grants(connection.version.flavour)
                 .iter()
-                .map(|grant| format!("GRANT {grant} TO <dauphin's account>"));
+                .map(|grant| format!("GRANT {grant} TO {account}"));
             tracing::warn!(
                 server = %self.server.name,
                 remedy = %format!("run on the primary: {}", Vec::from_iter(remedy).join("; ")),

@@ -102,6 +102,7 @@ pub fn watch(
             heartbeat: heartbeat.map(Heartbeat::read),
             connection: None,
             old: None,
+            has_said_what_lacks: false,
             memory: Memory::default(),
         };
         watchers.spawn(watcher.run(observations.clone()));
@@ -119,6 +120,7 @@ struct Watcher {
     connection: Option<OwnConnection>,
     /// The one before, while no other can be had.
     old: Option<OwnConnection>,
+    has_said_what_lacks: bool,
     memory: Memory,
 }
 
@@ -170,6 +172,11 @@ impl Watcher {
         };
         self.old = None;
         let report = ask::ask(&mut connection, &mut self.memory, self.heartbeat.as_deref()).await?;
+        for ask::Lacking { without, remedy } in self.memory.take_lacking() {
+            if !std::mem::replace(&mut self.has_said_what_lacks, true) {
+                tracing::warn!(server = %self.server.name, remedy, "dauphin's account lacks a privilege: {without}");
+            }
+        }
         self.connection = Some(connection);
         Ok(report)
     }

@@ -104,6 +104,8 @@ pub const SETTINGS: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_
 pub const STATUS: [&str; 2] =
     ["SHOW GLOBAL STATUS LIKE 'Uptime'", "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'"];
 
+/// MariaDB: refused where the hashes of `mysql_native_password` accounts cannot be read.
+pub const NATIVE_HASHES: &str = "SELECT User, plugin, authentication_string FROM mysql.user LIMIT 0";
 /// MySQL: for how long the replica has heard nothing of its source, in microseconds, and how often it should.
 pub const CONTACT: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, GREATEST(s.LAST_HEARTBEAT_TIMESTAMP, \
      s.LAST_QUEUED_TRANSACTION_END_QUEUE_TIMESTAMP, s.QUEUEING_TRANSACTION_START_QUEUE_TIMESTAMP), NOW(6)) AS silent, \

@@ -304,6 +304,7 @@ pub mod tests {
             group: None,
             max_connections: 151,
             heartbeat_us: None,
+            account: String::new(),
             lacks: Vec::new(),
         }
     }

@@ -40,8 +40,20 @@ pub struct Report {
     pub max_connections: u64,
     /// The latest heartbeat of this dauphin that it has, in microseconds since 1970.
     pub heartbeat_us: Option<u64>,
+    /// dauphin's account there, as GRANT names it.
+    pub account: String,
     /// Privileges that changing roles takes and dauphin's account does not have there.
     pub lacks: Vec<&'static str>,
+}
+
+impl Problem {
+    /// The same, with the account's name in what mends it.
+    pub fn of_account(mut self, account: &str) -> Self {
+        if let Self::MissingPrivilege { remedy, .. } = &mut self {
+            *remedy = remedy.replace("<dauphin's account>", account);
+        }
+        self
+    }
 }
 
 impl Report {

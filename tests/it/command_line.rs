@@ -1,12 +1,16 @@
 //! `dauphin check` and `dauphin grants`.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
 
 use mysql_async::prelude::Queryable as _;
 
 use crate::support::{
     Dauphin, check,
     dauphin::{BINARY, new_directory},
+    eventually,
 };
 
 fn run(arguments: &[&str]) -> Output {
@@ -64,5 +68,38 @@ fn what_grants_prints_is_enough_for_dauphins_account() {
         stage.ran(&write).await.only_on_primary(1);
         let log = stage.dauphin.log();
         assert!(!log.contains("privilege"), "{log}");
+    });
+}
+
+#[test]
+fn what_the_account_lacks_is_named_with_the_statement_that_mends_it() {
+    check(async |stage| {
+        let user = format!("poor_{}", stage.schema);
+        let (may_watch, for_failover, also) = if stage.is_mysql() {
+            ("REPLICATION CLIENT", "CONNECTION_ADMIN", "GRANT SELECT ON performance_schema.* TO")
+        } else {
+            (
+                "SLAVE MONITOR",
+                "CONNECTION ADMIN",
+                "GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO",
+            )
+        };
+        stage
+            .given(&format!("CREATE USER {user} IDENTIFIED BY 'poor';; GRANT {may_watch} ON *.* TO {user}"))
+            .await;
+        let options = format!(
+            "account.user = \"{user}\"\naccount.password = \"poor\"\nfailover.mode = \"automatic\"\n"
+        );
+        stage.dauphin = Dauphin::start(stage.cluster, &options).await;
+        let named = [
+            format!("{for_failover} ON *.* TO `{user}`@`%`"),
+            format!("{also} `{user}`@`%`"),
+            format!("ON dauphin.* TO '{user}'@'%'"),
+        ];
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Some(missing) = named.iter().find(|statement| !stage.dauphin.log().contains(*statement)) {
+            assert!(Instant::now() < until, "{missing} is not in the log:\n{}", stage.dauphin.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     });
 }

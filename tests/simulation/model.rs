@@ -597,6 +597,7 @@ impl World {
             group: None,
             max_connections: 151,
             heartbeat_us: None,
+            account: String::new(),
             lacks: Vec::new(),
         }
     }
