@@ -51,7 +51,7 @@ options! {
             ("verify-ca", ServerTlsMode::VerifyCa),
             ("verify-identity", ServerTlsMode::VerifyIdentity),
         ]).or("preferred");
-        /// Who must have signed the servers' certificates, for the verify modes only.
+        /// Who must have signed the servers' certificates, for the verify modes only; README.md says which certificates do.
         ca: Option<Ca> = CaKind.optional();
     }
 }
