@@ -9,10 +9,12 @@ use super::{
     table::{Table, Value},
 };
 use crate::{
-    backend::own::OwnConnection,
     config::{ConfigFile, Difference},
     control::Action,
-    session::registry::Running,
+    session::{
+        kill::end_statement,
+        registry::{Entry, Running},
+    },
 };
 
 /// How long the answer to SHUTDOWN may take.
@@ -51,7 +53,6 @@ impl Admin {
         })
     }
 
-    /// On a connection of its own, beside the pools: they may be full.
     async fn kill(&self, order: &Order, by: &str) -> Result<Table, Failure> {
         let (id, query_only) = (order.arguments.id.unwrap_or_default(), order.arguments.query);
         // One that has been ended may not be gone yet.
@@ -88,28 +89,13 @@ impl Admin {
     }
 
     /// As the session's own user, who needs no privilege for it; else as dauphin, who may have one.
-    async fn kill_query(
-        &self,
-        entry: &crate::session::registry::Entry,
-        running: Running,
-    ) -> Result<(), String> {
+    async fn kill_query(&self, entry: &Entry, running: Running) -> Result<(), String> {
         let server = &self.context.fleet.servers[running.server.0];
         let own = self.context.own_account().clone();
         let mut last = String::new();
         for account in entry.account().into_iter().chain([own]) {
-            let mut connection = match OwnConnection::open(server, &account).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    last = error.to_string();
-                    continue;
-                }
-            };
-            // It may have ended by itself meanwhile, and the connection be somebody else's by now.
-            if entry.running() != Some(running) {
-                return Ok(());
-            }
-            match connection.ask(&format!("KILL QUERY {}", running.connection)).await {
-                Ok(_) => return Ok(()),
+            match end_statement(server, entry, running, &account).await {
+                Ok(()) => return Ok(()),
                 Err(error) => last = error.to_string(),
             }
         }

@@ -1,17 +1,64 @@
 //! KILL: the ids that clients see are dauphin's own, and lead to the right backend connection.
 
-use super::{Session, SessionError, client::Packet, registry::Entry, route};
+use super::{
+    Session, SessionError,
+    client::Packet,
+    registry::{self, Entry, Running},
+    route,
+};
 use crate::{
-    backend::{Account, Profile},
-    error::{Answer, ClientError},
+    backend::{
+        Account, Profile, Server,
+        connect::ConnectError,
+        own::{AskError, OwnConnection},
+    },
+    error::ClientError,
     topology::Flavour,
 };
 
 /// ER_KILL_DENIED_ERROR
 const DENIED: u16 = 1095;
 
+/// Why a statement could not be ended on its server.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEnded {
+    /// There is no connection to end it from.
+    #[error(transparent)]
+    Unconnected(#[from] ConnectError),
+    /// The server refused, or was lost.
+    #[error(transparent)]
+    Unanswered(#[from] AskError),
+}
+
+impl NotEnded {
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Unanswered(AskError::Refused(error)) if error.code == DENIED)
+    }
+}
+
+/// Ends what the session runs on `server`, if it still is `running`. On a connection of its own as `account`, beside
+/// the pools: they may be full. Cancel safe.
+///
+/// # Errors
+/// See [`NotEnded`]; the server's own words where it refuses.
+pub async fn end_statement(
+    server: &Server,
+    entry: &Entry,
+    running: Running,
+    account: &Account,
+) -> Result<(), NotEnded> {
+    let mut connection = OwnConnection::open(server, account).await?;
+    // It may have ended by itself meanwhile, and the connection be somebody else's by now.
+    if entry.running() != Some(running) {
+        return Ok(());
+    }
+    connection.ask(&format!("KILL QUERY {}", running.connection)).await?;
+    Ok(())
+}
+
 impl Session {
-    /// KILL [QUERY] id, or COM_PROCESS_KILL. An id that is no session's goes to the primary, which has ids of its own.
+    /// KILL [QUERY] id, or COM_PROCESS_KILL. An id that cannot be a session's goes to the primary, which has ids of its
+    /// own.
     pub(super) async fn kill(
         &mut self,
         id: u64,
@@ -19,42 +66,40 @@ impl Session {
         packet: &mut Packet,
     ) -> Result<(), SessionError> {
         let Some(target) = self.context.sessions.find(id) else {
+            if registry::is_session_id(id) {
+                return Ok(self.say(ClientError::no_such_thread(id)).await?);
+            }
             return self.run_known(packet, &route::SERVER).await;
         };
         if !self.may_kill(&target).await {
             return Ok(self.say(ClientError::not_owner(id)).await?);
         }
-        if let Err(answer) = self.kill_statement(&target, id).await {
-            return Ok(self.say(answer).await?);
+        target.interrupt();
+        let running = target.running();
+        let ended = match running {
+            Some(running) => self.kill_statement(&target, running).await,
+            None => Ok(()),
+        };
+        if ended.as_ref().is_err_and(NotEnded::is_denied) {
+            return Ok(self.say(ClientError::not_owner(id)).await?);
         }
         if !query_only {
             target.killed.cancel();
         }
-        Ok(self.say_ok().await?)
+        let (Some(running), Err(why)) = (running, ended) else { return Ok(self.say_ok().await?) };
+        let server = &self.context.fleet.servers[running.server.0].name;
+        let what = if query_only {
+            format!("the statement of session {id} could not be ended on {server}: {why}")
+        } else {
+            format!("session {id} was ended, but its statement could not be ended on {server}: {why}")
+        };
+        Ok(self.say(ClientError::not_done(what)).await?)
     }
 
-    /// Ends what the target waits for in dauphin, or runs on a server: there on a connection of this session's user, as the
-    /// server has the last word.
-    async fn kill_statement(&self, target: &Entry, id: u64) -> Result<(), Answer> {
-        target.interrupt();
-        let Some(running) = target.running() else { return Ok(()) };
-        let server = self.context.fleet.servers[running.server.0].clone();
-        let mut bytes = Vec::new();
-        dauphin_proto::command::put_query(
-            &mut bytes,
-            format!("KILL QUERY {}", running.connection).as_bytes(),
-        );
-        if let Ok(lease) = server.lease(&self.account, self.profile, &self.state).await
-            && let Ok(mut exchange) = lease.send(&bytes).await
-            && let Ok(answer) = exchange.own_response(dauphin_proto::response::Shape::Query).await
-            && let Ok(lease) = exchange.finish()
-        {
-            lease.release();
-            if answer.error.is_some_and(|error| error.code == DENIED) {
-                return Err(ClientError::not_owner(id).into());
-            }
-        }
-        Ok(())
+    /// As this session's user, as the server has the last word.
+    async fn kill_statement(&self, target: &Entry, running: Running) -> Result<(), NotEnded> {
+        let server = &self.context.fleet.servers[running.server.0];
+        end_statement(server, target, running, &self.account).await
     }
 
     /// A user's own sessions, and with the privilege for it those of others, as a server would have it.

@@ -9,7 +9,7 @@ mod catch_up;
 mod client;
 mod context;
 mod freshness;
-mod kill;
+pub mod kill;
 mod learn;
 mod lingering;
 pub(crate) mod login;

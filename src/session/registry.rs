@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -19,11 +20,21 @@ use crate::{
     metrics::Place,
 };
 
+/// Where ids lie: beyond the servers' own, which count from 1, and within a signed 32-bit integer, as some clients
+/// keep them.
+const IDS: Range<u32> = 1_000_000_000..1 << 31;
+
+/// Whether the id can be a session's, rather than a server connection's.
+pub fn is_session_id(id: u64) -> bool {
+    (u64::from(IDS.start)..u64::from(IDS.end)).contains(&id)
+}
+
 /// The sessions there are.
 #[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<HashMap<u32, Arc<Entry>>>,
-    next: AtomicU32,
+    /// How many ids were given.
+    given: AtomicU64,
     clients: AtomicUsize,
     /// The most clients at a time.
     most: AtomicUsize,
@@ -173,7 +184,7 @@ impl Registry {
     pub fn new(most: usize) -> Self {
         Self {
             sessions: Mutex::default(),
-            next: AtomicU32::new(0),
+            given: AtomicU64::new(0),
             clients: AtomicUsize::new(0),
             most: AtomicUsize::new(most),
             closed: CancellationToken::new(),
@@ -225,8 +236,9 @@ impl Registry {
     /// A new id, not used by any session.
     pub fn next_id(&self) -> u32 {
         loop {
-            let id = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-            if id != 0 && !self.sessions.lock().contains_key(&id) {
+            let turn = self.given.fetch_add(1, Ordering::Relaxed) % u64::from(IDS.end - IDS.start);
+            let id = IDS.start + turn as u32;
+            if !self.sessions.lock().contains_key(&id) {
                 return id;
             }
         }
@@ -424,6 +436,21 @@ mod tests {
         entry.close_if_idle();
         assert!(entry.killed.is_cancelled());
         assert!(!entry.begins_command(Instant::now()), "nothing begins any more");
+    }
+
+    #[test]
+    fn ids_begin_beyond_the_servers_and_come_again_within_31_bits() {
+        let registry = Registry::new(1);
+        assert_eq!([registry.next_id(), registry.next_id()], [1_000_000_000, 1_000_000_001]);
+        let all = (1 << 31) - 1_000_000_000;
+        registry.given.store(all - 1, Ordering::Relaxed);
+        registry.sessions.lock().insert(1_000_000_000, Arc::new(entry()));
+        assert_eq!(registry.next_id(), i32::MAX as u32);
+        assert_eq!(registry.next_id(), 1_000_000_001, "the first is in use");
+        for (id, is_one) in [(999_999_999, false), (1_000_000_000, true), (1 << 31, false), (1 << 32, false)]
+        {
+            assert_eq!(is_session_id(id), is_one, "{id}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

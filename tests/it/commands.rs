@@ -1,13 +1,20 @@
-//! Ways in and commands that few clients use: the Unix socket, LOAD DATA LOCAL INFILE, COM_FIELD_LIST.
+//! Ways in and commands that few clients use: the Unix socket, LOAD DATA LOCAL INFILE, COM_FIELD_LIST,
+//! COM_SET_OPTION, COM_DEBUG.
 
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use dauphin_proto::{command::code, reply::marker};
+use dauphin_proto::{
+    command::code,
+    reply::{marker, status},
+};
 use futures_util::{StreamExt as _, stream};
 use mysql_async::{OptsBuilder, prelude::Queryable as _};
 
-use crate::support::{check, check_with, raw::Raw};
+use crate::support::{
+    Stage, check, check_with,
+    raw::{Raw, Refusal},
+};
 
 #[test]
 fn clients_come_in_by_the_unix_socket() {
@@ -61,8 +68,7 @@ fn com_field_list_is_answered_by_a_replica_as_a_server_does() {
     check(async |stage| {
         let table = stage.mark();
         stage.given(&format!("CREATE TABLE {table} (id INT DEFAULT 5, word VARCHAR(9), note TEXT)")).await;
-        let address = SocketAddr::new(stage.cluster.primary().address(), 3306);
-        let mut direct = Raw::connect(address, "app", "app", Some(&stage.schema)).await.unwrap();
+        let mut direct = direct(stage, "app").await;
         let mut client = stage.raw().await;
         for argument in [format!("{table}\0%"), format!("{table}\0wor%"), "not_there\0".to_owned()] {
             let (theirs, ours) =
@@ -80,6 +86,108 @@ fn com_field_list_is_answered_by_a_replica_as_a_server_does() {
         // The primary was asked directly, twice.
         assert_eq!((ran[0], ran[1] + ran[2]), (2, 2));
     });
+}
+
+#[test]
+fn com_set_option_allows_and_forbids_batches_on_primary_and_replica() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        // The raw client's login allows batches; 1 forbids them, and 2 is unknown.
+        for (options, is_allowed) in [(&[2_u16][..], true), (&[1], false), (&[1, 0], true)] {
+            for is_write in [true, false] {
+                let mark = stage.mark();
+                // The transaction stays on the server of its first read.
+                let (first, batch) = if is_write {
+                    (vec![], format!("INSERT INTO t VALUES (1) /* {mark} */; DELETE FROM t"))
+                } else {
+                    let read = format!("SELECT 1 /* {mark} */");
+                    (
+                        vec!["START TRANSACTION READ ONLY".to_owned(), read],
+                        "SELECT COUNT(*) FROM t; SELECT 2".to_owned(),
+                    )
+                };
+                let mut answers = Vec::new();
+                for mut client in [direct(stage, "app").await, stage.raw().await] {
+                    let mut set = Vec::new();
+                    for option in options {
+                        client.command(code::SET_OPTION, &option.to_le_bytes()).await.unwrap();
+                        set.push(client.packet().await.unwrap());
+                    }
+                    for statement in &first {
+                        client.query(statement).await.unwrap();
+                    }
+                    answers.push((set, all(&mut client, &batch).await));
+                }
+                assert_eq!(answers[1], answers[0], "{options:?}");
+                let (set, results) = &answers[1];
+                assert_eq!(set.last().unwrap()[0] == marker::EOF, options != [2]);
+                assert_eq!((results.len(), results[0].is_ok()), (1 + usize::from(is_allowed), is_allowed));
+                let ran = stage.ran(&mark).await;
+                if !is_write {
+                    assert_eq!((ran.on_primary(), ran.on_replicas()), (1, 1), "directly, and by dauphin");
+                } else if is_allowed {
+                    // MySQL does not log what it cannot parse.
+                    ran.only_on_primary(2);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn com_debug_is_answered_by_the_primary_as_it_does() {
+    check(async |stage| {
+        for (user, may) in [("app", false), ("admin", true)] {
+            let mut direct = direct(stage, user).await;
+            let mut client =
+                Raw::connect(stage.dauphin.address, user, user, Some(&stage.schema)).await.unwrap();
+            let before = debugs(stage).await;
+            let mut answers = Vec::new();
+            for client in [&mut direct, &mut client] {
+                client.command(code::DEBUG, b"").await.unwrap();
+                answers.push(client.packet().await.unwrap());
+                assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
+            }
+            assert_eq!((answers[1][0] == marker::EOF, &answers[1]), (may, &answers[0]), "{user}");
+            let after = debugs(stage).await;
+            // What is denied is not logged.
+            let on_primary = if may { 2 } else { 0 };
+            assert_eq!(after, [before[0] + on_primary, before[1], before[2]], "{user}");
+        }
+    });
+}
+
+/// How often each server was sent COM_DEBUG.
+async fn debugs(stage: &mut Stage) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for (node, count) in counts.iter_mut().enumerate() {
+        let query = "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Debug'";
+        *count = stage.admin(node).await.query_first(query).await.unwrap().unwrap();
+    }
+    counts
+}
+
+/// A client of the primary itself, whose password is the user's name.
+async fn direct(stage: &Stage, user: &str) -> Raw {
+    let address = SocketAddr::new(stage.cluster.primary().address(), 3306);
+    Raw::connect(address, user, user, Some(&stage.schema)).await.unwrap()
+}
+
+/// The rows of each statement of a batch, up to the first that is refused.
+async fn all(client: &mut Raw, batch: &str) -> Vec<Result<Vec<Vec<u8>>, Refusal>> {
+    client.command(code::QUERY, batch.as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    loop {
+        let answer = client.answer().await;
+        let has_more = answer.as_ref().is_ok_and(|answer| answer.status & status::MORE_RESULTS != 0);
+        answers.push(match answer {
+            Ok(answer) => Ok(answer.rows),
+            Err(error) => Err(error.downcast().expect("the server refuses")),
+        });
+        if !has_more {
+            return answers;
+        }
+    }
 }
 
 /// Payloads up to the one that ends the answer.

@@ -70,6 +70,40 @@ fn a_statement_that_waits_for_a_connection_can_be_killed() {
     });
 }
 
+#[test]
+fn a_statement_is_ended_though_all_connections_are_in_use() {
+    check_with("pool.max_connections_per_server = 1", async |stage| {
+        let (mut killer, mut victim) = (stage.client().await, stage.client().await);
+        let (mark, id) = (stage.mark(), victim.id());
+        let statement = format!("DO SLEEP(20) /* {mark} dauphin:primary */");
+        let running = tokio::spawn(async move {
+            let outcome = victim.query_drop(statement).await;
+            (outcome, victim)
+        });
+        eventually(10, "it runs", async || stage.ran(&mark).await.0.iter().sum::<usize>() == 1).await;
+        let start = Instant::now();
+        killer.query_drop(format!("KILL QUERY {id}")).await.unwrap();
+        let (_, mut victim) =
+            tokio::time::timeout(Duration::from_secs(10), running).await.expect("it ends").unwrap();
+        assert!(start.elapsed() < Duration::from_secs(10));
+        victim.query_drop("SELECT 1").await.unwrap();
+    });
+}
+
+#[test]
+fn an_id_that_is_no_sessions_is_unknown_and_a_servers_own_goes_to_the_primary() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        assert!((1_000_000_000..1 << 31).contains(&client.id()));
+        for (id, on_primary) in [(1_999_999_999, 0), (999_999_999, 1), (1_u32 << 31, 1)] {
+            let mark = stage.mark();
+            let error = server_error(client.query_drop(format!("KILL {id} /* {mark} */")).await);
+            assert_eq!((error.code, error.message), (1094, format!("Unknown thread id: {id}")));
+            stage.ran(&mark).await.only_on_primary(on_primary);
+        }
+    });
+}
+
 /// A write that waits because of what `holder` does: KILL QUERY ends it and leaves its session, KILL ends both.
 async fn killed_while_it_waits(
     stage: &mut Stage,

@@ -1,10 +1,10 @@
 //! Many clients on few server connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Stage, check_with, eventually, server_error};
+use crate::support::{Stage, check_with, cluster::options, eventually, server_error};
 
 /// An account that only this story uses, so that its connections can be counted on the servers.
 async fn account(stage: &mut Stage) -> String {
@@ -63,7 +63,17 @@ fn three_hundred_clients_share_a_few_server_connections() {
 
 #[test]
 fn the_limit_of_connections_to_a_server_is_named_in_the_error() {
-    check_with("pool.max_connections_per_server = 2\npool.wait_timeout = \"300ms\"", async |stage| {
+    the_limit_is_named("max_connections_per_server", false);
+}
+
+#[test]
+fn the_limit_of_a_users_connections_to_a_server_is_named_in_the_error() {
+    the_limit_is_named("max_connections_per_user", true);
+}
+
+/// With room for two on a server, the third is told the limit; whether `others`, other users, have room of their own.
+fn the_limit_is_named(limit: &str, others: bool) {
+    check_with(&format!("pool.{limit} = 2\npool.wait_timeout = \"300ms\""), async |stage| {
         let user = account(stage).await;
         let (mut first, mut second, mut third) =
             (connect(stage, &user).await, connect(stage, &user).await, connect(stage, &user).await);
@@ -71,9 +81,42 @@ fn the_limit_of_connections_to_a_server_is_named_in_the_error() {
         second.query_drop("BEGIN").await.unwrap();
         let error = server_error(third.query_drop("BEGIN").await);
         assert_eq!(error.code, 1040, "{}", error.message);
-        assert!(error.message.contains("max_connections_per_server"), "{}", error.message);
+        assert!(error.message.contains(limit), "{}", error.message);
         assert_eq!(third.query_first::<u32, _>("SELECT 1").await.unwrap(), Some(1), "replicas have room");
+        if others {
+            stage.client().await.query_drop("BEGIN").await.unwrap();
+        }
         first.query_drop("COMMIT").await.unwrap();
+        third.query_drop("BEGIN").await.unwrap();
+    });
+}
+
+#[test]
+fn the_limit_of_waiting_sessions_is_named_in_the_error() {
+    let full = "pool.max_connections_per_server = 1\npool.max_waiting = 1\npool.wait_timeout = \"60s\"";
+    check_with(full, async |stage| {
+        let user = account(stage).await;
+        let (mut first, mut second, mut third) =
+            (connect(stage, &user).await, connect(stage, &user).await, connect(stage, &user).await);
+        first.query_drop("BEGIN").await.unwrap();
+        let shown = format!("SHOW SESSIONS LIKE '{}'", second.id());
+        let waiting = tokio::spawn(async move { second.query_drop("BEGIN").await.map(|()| second) });
+        let admin = stage.dauphin.admin;
+        let mut operator =
+            Conn::new(options(admin.ip().to_string(), admin.port(), "admin", "")).await.unwrap();
+        eventually(5, "it waits", async || {
+            let row: Option<mysql_async::Row> = operator.query_first(&shown).await.unwrap();
+            row.and_then(|row| row.get::<String, _>("state")).is_some_and(|is| is == "waiting_for_connection")
+        })
+        .await;
+        let refused = tokio::time::timeout(Duration::from_secs(5), third.query_drop("BEGIN"));
+        let error = server_error(refused.await.expect("it does not wait"));
+        assert_eq!(error.code, 1040, "{}", error.message);
+        assert!(error.message.contains("max_waiting"), "{}", error.message);
+        first.query_drop("COMMIT").await.unwrap();
+        let mut second =
+            tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap().unwrap();
+        second.query_drop("COMMIT").await.unwrap();
         third.query_drop("BEGIN").await.unwrap();
     });
 }
@@ -110,5 +153,24 @@ fn idle_connections_are_closed() {
             Some(1),
             "the session does not notice"
         );
+    });
+}
+
+#[test]
+fn old_connections_are_closed_though_they_are_used() {
+    check_with("pool.max_age = \"2s\"", async |stage| {
+        let user = account(stage).await;
+        let mut client = connect(stage, &user).await;
+        let mut seen = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            let id: Option<u32> =
+                client.query_first("SELECT CONNECTION_ID() /* dauphin:primary */").await.unwrap();
+            seen.extend(id);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let used = seen.len();
+        seen.dedup();
+        assert!((2..=4).contains(&seen.len()), "{seen:?} in {used} statements over 5 s");
     });
 }

@@ -332,6 +332,54 @@ fn a_statement_that_is_never_answered_ends_with_kill_and_its_connection_is_not_u
 }
 
 #[test]
+fn kill_leaves_a_connection_alone_whose_statement_has_ended_meanwhile() {
+    run(async {
+        let house = House::new(1).await;
+        let (mut client, mut other) = (house.client().await, house.client().await);
+        let gate = Gate::new();
+        house.primary().on("UPDATE", Act::wait(&gate).then(Act::usual()));
+        client.ask("UPDATE t SET a = 1").await;
+        house.primary().heard("UPDATE").await;
+        house.primary().greet(Greet::Held);
+        other.ask(&format!("KILL QUERY {}", client.id)).await;
+        house.primary().heard("(connects)").await;
+        gate.cancel();
+        assert_eq!(client.answer().await, Answer::Ok(status::AUTOCOMMIT));
+        house.primary().let_in();
+        assert_eq!(other.answer().await, Answer::Ok(status::AUTOCOMMIT));
+        assert_eq!(house.count("KILL QUERY"), 0);
+    });
+}
+
+#[test]
+fn kill_says_so_where_the_statement_could_not_be_ended() {
+    for (kill, begins) in [("KILL QUERY", "the statement of session "), ("KILL", "session ")] {
+        run(async move {
+            let house = House::new(1).await;
+            let (mut client, mut other) = (house.client().await, house.client().await);
+            let gate = Gate::new();
+            house.primary().on("UPDATE", Act::wait(&gate).then(Act::usual()));
+            client.ask("UPDATE t SET a = 1").await;
+            house.primary().heard("UPDATE").await;
+            house.primary().greet(Greet::TooMany);
+            let answer = other.query(&format!("{kill} {}", client.id)).await;
+            let Answer::Error { code: 1105, message, .. } = &answer else { panic!("{answer:?}") };
+            let ends = message.ends_with(": ERROR 1040 (HY000): Too many connections");
+            assert!(
+                message.starts_with(begins) && message.contains("could not be ended on") && ends,
+                "{message}"
+            );
+            gate.cancel();
+            if kill == "KILL" {
+                client.ends().await;
+            } else {
+                assert_eq!(client.answer().await, Answer::Ok(status::AUTOCOMMIT), "the session goes on");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_statement_waits_for_a_primary_that_was_out_of_reach_for_a_moment_only() {
     run(async {
         let house = House::new(1).await;

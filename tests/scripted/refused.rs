@@ -9,7 +9,7 @@ const READ_ONLY: &str =
 
 #[test]
 fn a_read_that_a_replica_refuses_runs_on_the_primary_and_its_like_go_there_at_once() {
-    for code in [1290, 1836] {
+    for code in [1290, 1792, 1836] {
         run(async move {
             let house = House::new(1).await;
             let mut client = house.client().await;

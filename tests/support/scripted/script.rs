@@ -108,6 +108,8 @@ pub enum Greet {
     Fast,
     /// `caching_sha2_password` wants the password itself, under its RSA key.
     Full,
+    /// As `Fast`, but not before [`super::FakeServer::let_in`]. It is heard as `(connects)`.
+    Held,
     /// Not a word.
     Silent,
     /// Bytes that are no greeting.

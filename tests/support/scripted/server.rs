@@ -42,6 +42,8 @@ struct Shared {
     read_only: bool,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+    /// Behind which [`Greet::Held`] waits.
+    door: Gate,
 }
 
 #[derive(Debug, Default)]
@@ -73,8 +75,8 @@ impl FakeServer {
     pub async fn start(name: &'static str, read_only: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound").to_string();
-        let shared =
-            Arc::new(Shared { name, read_only, inner: Mutex::default(), changed: watch::Sender::new(0) });
+        let (inner, changed, door) = (Mutex::default(), watch::Sender::new(0), Gate::new());
+        let shared = Arc::new(Shared { name, read_only, inner, changed, door });
         tokio::spawn(accept(listener, shared.clone()));
         Self { name, address, shared }
     }
@@ -96,6 +98,11 @@ impl FakeServer {
     /// The next connection is met so; several calls make a queue.
     pub fn greet(&self, how: Greet) {
         self.shared.inner.lock().greetings.push_back(how);
+    }
+
+    /// Those that are held may log in.
+    pub fn let_in(&self) {
+        self.shared.door.cancel();
     }
 
     /// Does something on connection `id` while that waits for a command.
@@ -253,6 +260,10 @@ impl Peer {
     async fn meet(&mut self, greet: Greet) -> io::Result<Option<Ended>> {
         match greet {
             Greet::Fast | Greet::Full => {}
+            Greet::Held => {
+                self.shared.note(|inner| inner.said.push((self.id, "(connects)".to_owned())));
+                self.shared.door.cancelled().await;
+            }
             Greet::Silent => return self.until_gone().await.map(Some),
             Greet::Closed => return Ok(Some(Ended::ByScript)),
             Greet::Garbage => {
