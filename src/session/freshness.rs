@@ -114,7 +114,8 @@ impl Session {
         if missing.is_empty() {
             return Ok(Ok(lease));
         }
-        self.waits(Activity::WaitingForReplica, self.wait_for(lease, missing)).await
+        // Rare, and large: not a part of every session's future.
+        self.waits(Activity::WaitingForReplica, Box::pin(self.wait_for(lease, missing))).await
     }
 
     /// A wait that is given up is left to end on its server by itself, where it is bounded too.

@@ -282,7 +282,7 @@ impl Session {
             Command::InitDb(_) => self.run_known(&mut packet, &route::USE).await?,
             Command::FieldList(_) => self.run_known(&mut packet, &route::FIELD_LIST).await?,
             Command::Statistics | Command::Debug => self.run_known(&mut packet, &route::SERVER).await?,
-            Command::ProcessKill(id) => self.kill(u64::from(id), false, &mut packet).await?,
+            Command::ProcessKill(id) => Box::pin(self.kill(u64::from(id), false, &mut packet)).await?,
             Command::SetOption(option) => self.set_option(option).await?,
             Command::ResetConnection => {
                 self.profile = self.profile.after_reset(self.context.flavour());
@@ -292,7 +292,7 @@ impl Session {
             }
             Command::ChangeUser(argument) => {
                 let request = ChangeUser::parse(argument);
-                self.change_user(request).await?;
+                Box::pin(self.change_user(request)).await?;
             }
             Command::Prepare(_) => self.prepare(&mut packet).await?,
             Command::Execute(id) => self.execute(&mut packet, id).await?,
@@ -301,7 +301,7 @@ impl Session {
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
             Command::Fetch(id) => self.fetch(&mut packet, id).await?,
             Command::RegisterReplica => self.run_known(&mut packet, &route::BINARY_LOG).await?,
-            Command::DumpBinaryLog => return self.dump_binary_log(&mut packet).await,
+            Command::DumpBinaryLog => return Box::pin(self.dump_binary_log(&mut packet)).await,
             Command::Other(_) => self.say(ClientError::unknown_command()).await?,
         }
         while self.client.more(&mut packet).await?.is_some() {}

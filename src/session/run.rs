@@ -1,6 +1,6 @@
 //! Running a statement: decide, borrow, catch up, send, relay; and again where nothing was lost by it.
 
-use std::{io, sync::Arc};
+use std::{io, pin::pin, sync::Arc};
 
 use dauphin_proto::{command, reply::status, response::Shape};
 
@@ -135,10 +135,10 @@ impl Session {
         let syntax = self.syntax();
         let statement = self.context.classifications.classify(&packet.payload()[1..], &syntax);
         if let Effect::Own(own) = &statement.effect {
-            return self.own(own, packet).await;
+            return Box::pin(self.own(own, packet)).await;
         }
         if let Some(kill) = statement.kill {
-            return self.kill(kill.id, kill.query_only, packet).await;
+            return Box::pin(self.kill(kill.id, kill.query_only, packet)).await;
         }
         let statement = self.resolved(statement).await;
         self.run_known(packet, &statement).await
@@ -316,8 +316,10 @@ impl Session {
             // Whoever changes the primary waits for the connections to the old one.
             self.let_go().await;
         }
-        let primary = self.context.hold.primary(&self.context.published);
-        let held = self.waits(Activity::WaitingForPrimary, primary).await?;
+        let held = {
+            let primary = pin!(self.context.hold.primary(&self.context.published));
+            self.waits(Activity::WaitingForPrimary, primary).await?
+        };
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
@@ -376,15 +378,16 @@ impl Session {
     }
 
     async fn lease(&self, server: &Arc<Server>) -> Result<Result<Lease, LeaseError>, ClientError> {
-        let lease = server.lease(&self.account, self.profile, &self.state);
+        let lease = pin!(server.lease(&self.account, self.profile, &self.state));
         self.waits(Activity::WaitingForConnection, lease).await
     }
 
-    /// What a statement waits for in dauphin, unless it is ended by KILL QUERY meanwhile: nothing was sent of it.
+    /// What a statement waits for in dauphin, unless it is ended by KILL QUERY meanwhile: nothing was sent of it. `what` is
+    /// pinned by the caller: an idle session's memory is the size of its future, and each call by value would add to it.
     pub(super) async fn waits<T>(
         &self,
         activity: Activity,
-        what: impl Future<Output = T>,
+        what: impl Future<Output = T> + Unpin,
     ) -> Result<T, ClientError> {
         self.registered.entry.waits(activity, what).await.ok_or_else(ClientError::interrupted)
     }

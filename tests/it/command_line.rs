@@ -10,7 +10,6 @@ use mysql_async::prelude::Queryable as _;
 use crate::support::{
     Dauphin, check,
     dauphin::{BINARY, new_directory},
-    eventually,
 };
 
 fn run(arguments: &[&str]) -> Output {
