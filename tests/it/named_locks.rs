@@ -176,8 +176,9 @@ fn the_question_opens_no_transaction() {
         client.query_drop(format!("SELECT GET_LOCK('{name}', 0)")).await.unwrap();
         client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
         client.query_drop(format!("SELECT RELEASE_LOCK('{name}')")).await.unwrap();
-        stage.ran(&asked).await.only_on_primary(2);
+        // The question comes behind the answer, and before the next statement.
         client.query_drop("ROLLBACK").await.unwrap();
+        stage.ran(&asked).await.only_on_primary(2);
         assert!(!is_pinned(&mut client).await);
         let count = value(&mut client, "SELECT COUNT(*) FROM t").await;
         assert_eq!(count, Some(0));
@@ -219,5 +220,26 @@ fn a_lock_that_came_through_a_cursor_keeps_the_session() {
             assert!(route.contains(reason), "{route:?} after the release of {release}");
         }
         assert!(is_free(stage, &name).await);
+    });
+}
+
+#[test]
+fn a_lock_taken_by_a_prepared_text_keeps_the_session() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let name = format!("{}.prepared", stage.schema);
+        let mut client = stage.client().await;
+        client.query_drop("PREPARE harmless FROM 'SELECT 1'").await.unwrap();
+        client.query_drop("EXECUTE harmless").await.unwrap();
+        client.query_drop("DEALLOCATE PREPARE harmless").await.unwrap();
+        assert!(!is_pinned(&mut client).await);
+        client.query_drop(format!("PREPARE locks FROM 'SELECT GET_LOCK(\"{name}\", 0)'")).await.unwrap();
+        client.query_drop("EXECUTE locks").await.unwrap();
+        client.query_drop("DEALLOCATE PREPARE locks").await.unwrap();
+        assert!(is_pinned(&mut client).await);
+        let mine = format!("SELECT IS_USED_LOCK('{name}') <=> CONNECTION_ID()");
+        assert_eq!(value(&mut client, &mine).await, Some(1));
+        client.query_drop("DO RELEASE_ALL_LOCKS()").await.unwrap();
+        assert!(!is_pinned(&mut client).await);
     });
 }

@@ -14,12 +14,22 @@ pub(super) fn prepare(cursor: &mut Cursor<'_>) -> Facts {
     let Some(name) = cursor.folded_name() else { return Facts::unknown(Reason::Unparsed) };
     let is_literal =
         cursor.accept(Keyword::From) && cursor.token.kind == Kind::String && cursor.next.is_end();
+    let may_lock = !is_literal || may_lock(cursor.here());
     let mut facts =
         if is_literal { Facts::session(Reason::Prepare) } else { Facts::write(Reason::PrepareHidden) };
     if cursor.token.kind == Kind::UserVariable {
         facts.needs |= Needs::USER_VARIABLES;
     }
-    facts.changing(Change::TextPrepare(name))
+    let facts = facts.changing(Change::TextPrepare(name));
+    // It is not looked into again when it runs.
+    if may_lock { facts.changing(Change::NamedLock(None)) } else { facts }
+}
+
+/// Whether a text that runs unseen may take a named lock, as far as its own words tell: stored code that it calls is not
+/// looked for.
+pub(super) fn may_lock(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"get_lock";
+    text.contains(&b'\\') || text.windows(WORD.len()).any(|word| word.eq_ignore_ascii_case(WORD))
 }
 
 /// `EXECUTE name [USING @a, ...]`, and MariaDB's `EXECUTE IMMEDIATE`: of a text that is not known here.
@@ -28,6 +38,8 @@ pub(super) fn execute(cursor: &mut Cursor<'_>) -> Facts {
     let mut facts = Facts::unknown(Reason::Execute);
     if !(cursor.token.is(Keyword::Immediate) && !cursor.next.is_end() && !cursor.next.is(Keyword::Using)) {
         facts.needs |= Needs::TEXT_PREPARED;
+    } else if cursor.next.kind != Kind::String || may_lock(cursor.next.text(cursor.text)) {
+        facts = facts.changing(Change::NamedLock(None));
     }
     while !cursor.token.is_end() {
         if cursor.token.kind == Kind::UserVariable {

@@ -1,6 +1,7 @@
 //! Stored programs and compound statements: their bodies hold semicolons that end nothing.
 
 use super::facts::Facts;
+use super::prepare;
 use super::scan::scan_arguments;
 use crate::sql::called::{Called, Kind as CalledKind};
 use crate::sql::change::{Change, Code};
@@ -51,10 +52,13 @@ fn qualifier(text: &[u8]) -> Box<str> {
 
 /// A compound statement outside a stored program: to the end of the text, for it is not worth knowing where it ends.
 pub(super) fn compound(cursor: &mut Cursor<'_>) -> Facts {
+    let mut may_lock = false;
     while cursor.token.kind != Kind::End {
+        may_lock |= prepare::may_lock(cursor.here());
         cursor.step();
     }
-    Facts::unknown(Reason::Compound)
+    let facts = Facts::unknown(Reason::Compound);
+    if may_lock { facts.changing(Change::NamedLock(None)) } else { facts }
 }
 
 /// Moves behind the body of a stored program, at whose head the cursor is somewhere; `false` if that is not certain.

@@ -227,7 +227,10 @@ fn what_stays_with_a_connection_is_told() {
 fn prepared_texts_have_names() {
     let prepare = [Change::TextPrepare("s".into())];
     check("prepare S from 'select 1'", &Effect::Session, Reason::Prepare, &prepare);
-    check("prepare `s` from @a", &Effect::Write, Reason::PrepareHidden, &prepare);
+    let and_lock = [Change::TextPrepare("s".into()), lock(None)];
+    check("prepare `s` from @a", &Effect::Write, Reason::PrepareHidden, &and_lock);
+    check("prepare s from 'select Get_Lock(?, 1)'", &Effect::Session, Reason::Prepare, &and_lock);
+    check("prepare s from 'select GET\\_LOCK(?, 1)'", &Effect::Session, Reason::Prepare, &and_lock);
     let deallocate = [Change::TextDeallocate("s".into())];
     check("deallocate prepare s", &Effect::Session, Reason::Deallocate, &deallocate);
     check("drop prepare s", &Effect::Session, Reason::Deallocate, &deallocate);
