@@ -134,7 +134,7 @@ pub const COMMANDS: &[Command] = &[
             column(
                 "state",
                 "idle, in_transaction (idle, a transaction open), running, waiting_for_primary, \
-                 waiting_for_connection, waiting_for_replica or closing",
+                 waiting_for_connection, waiting_for_replica, reading_binary_log or closing",
             ),
             column("state_ms", "For how long, in milliseconds"),
             column("age_ms", "How long ago it logged in, in milliseconds"),

@@ -146,7 +146,6 @@ fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
         user: account.user.to_vec(),
         plugin: greeting.plugin.clone(),
         attributes,
-        zstd_level: 0,
         ..Login::default()
     }
 }

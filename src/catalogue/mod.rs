@@ -2,7 +2,7 @@
 //! that uses them.
 //!
 //! `source` is what one server says, `analyse` what comes of it, `resolve` applies it to a statement, `known` is how the
-//! latest is shared. Asking the servers is `monitor::catalogue`'s.
+//! latest is shared. Asking the servers is `monitor::code`'s.
 
 mod analyse;
 mod known;

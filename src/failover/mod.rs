@@ -301,6 +301,9 @@ impl<C: Cluster> Controller<C> {
         let was_reached = self.topology.servers[server].is_reached();
         let was_known = self.topology.servers[server].is_known();
         self.topology.note(server, asked_at, report);
+        if self.topology.servers[server].drained && self.topology.primary != Some(server) {
+            self.fleet.servers[server].pool.recall();
+        }
         let name = &self.fleet.servers[server].name;
         match (was_reached, self.topology.servers[server].is_reached()) {
             (true, false) => {

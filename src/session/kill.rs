@@ -1,5 +1,9 @@
 //! KILL: the ids that clients see are dauphin's own, and lead to the right backend connection.
 
+use std::{io, time::Duration};
+
+use tokio::time::timeout;
+
 use super::{
     Session, SessionError,
     client::Packet,
@@ -16,6 +20,8 @@ use crate::{
     topology::Flavour,
 };
 
+/// How long a server may take to answer KILL.
+const AT_MOST: Duration = Duration::from_secs(5);
 /// ER_KILL_DENIED_ERROR
 const DENIED: u16 = 1095;
 
@@ -52,8 +58,11 @@ pub async fn end_statement(
     if entry.running() != Some(running) {
         return Ok(());
     }
-    connection.ask(&format!("KILL QUERY {}", running.connection)).await?;
-    Ok(())
+    let ask = format!("KILL QUERY {}", running.connection);
+    match timeout(AT_MOST, connection.ask(&ask)).await {
+        Ok(answer) => Ok(answer.map(drop)?),
+        Err(_) => Err(AskError::Lost(io::ErrorKind::TimedOut.into()).into()),
+    }
 }
 
 impl Session {
