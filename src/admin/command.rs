@@ -100,6 +100,7 @@ pub const COMMANDS: &[Command] = &[
             column("version", "What it runs"),
             column("read_only", "Its read_only"),
             column("errant", "Transactions that it has and the primary lacks: GTIDs"),
+            column("origin", "config (listed there) or discovered (found by [monitor] discover)"),
         ],
     },
     Command {

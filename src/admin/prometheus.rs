@@ -57,7 +57,7 @@ impl Samples<'_> {
         from: &Sources<'_>,
         value: impl Fn(&crate::backend::Server) -> V,
     ) {
-        for server in &from.context.fleet.servers {
+        for server in from.context.fleet.servers.iter() {
             self.put(&[("server", &server.name)], value(server));
         }
     }
@@ -143,7 +143,7 @@ metrics! {
     };
     gauge dauphin_pool_connections { server, state } =
         "Connections to the server: idle, or lent to sessions.", |from, samples| {
-        for server in &from.context.fleet.servers {
+        for server in from.context.fleet.servers.iter() {
             let usage = server.pool.usage();
             samples.put(&[("server", &server.name), ("state", "idle")], usage.idle);
             samples.put(&[("server", &server.name), ("state", "lent")], usage.open - usage.idle);
@@ -255,7 +255,7 @@ metrics! {
 }
 
 fn latencies(from: &Sources<'_>, samples: &mut Samples<'_>) {
-    for server in &from.context.fleet.servers {
+    for server in from.context.fleet.servers.iter() {
         for role in [Role::Primary, Role::Replica] {
             let latency = from.context.metrics.latency(server.id, role);
             if latency.buckets.iter().all(|count| *count == 0) {

@@ -16,6 +16,7 @@ type Row = Vec<Value>;
 /// One server and all that is known of it.
 struct Known<'a> {
     server: &'a Arc<Server>,
+    is_listed: bool,
     view: Option<&'a ServerView>,
     table: &'a RoutingTable,
 }
@@ -99,6 +100,7 @@ impl Admin {
         let (view, table) = (self.control.view.load(), self.context.published.load());
         let known = |server| Known {
             server,
+            is_listed: server.id.0 < self.context.config.servers.len(),
             view: view.servers.iter().find(|view| view.name == server.name),
             table: &table,
         };
@@ -258,6 +260,7 @@ fn server(known: &Known<'_>) -> Row {
         report.map(|report| report.version.text.clone()).into(),
         report.map(|report| report.read_only).into(),
         known.errant().into(),
+        if known.is_listed { "config" } else { "discovered" }.into(),
     ]
 }
 

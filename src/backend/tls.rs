@@ -25,6 +25,12 @@ pub struct Tls {
     pub required: bool,
 }
 
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.connector.is_none() { "no TLS" } else { "TLS" })
+    }
+}
+
 impl Tls {
     /// From the config.
     ///

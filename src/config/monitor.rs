@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::kind::{count, duration, duration_or_off, size};
+use super::address::ServerAddress;
+use super::kind::{ServerAddresses, count, duration, duration_or_off, size};
 use super::options::{Settable, options};
 
 options! {
@@ -17,6 +18,10 @@ options! {
         reconnect: Duration = duration("10ms", "1m").or("100ms");
         /// How often the time is written to dauphin.heartbeat on the primary, if the account may: shows that it can write.
         heartbeat: Option<Duration> = duration_or_off("50ms", "1m").or("500ms");
+        /// How often the servers are asked for others that they replicate from or to; each takes part as if it were listed.
+        discover: Option<Duration> = duration_or_off("100ms", "1h").or("2s");
+        /// Servers that are not to take part when they are found: their addresses, as replication has them.
+        discover_except: Vec<ServerAddress> = ServerAddresses.or(toml::Value::Array(Vec::new()));
         /// How often each server is asked whether its stored code has changed.
         code_interval: Duration = duration("100ms", "1d").or("10s");
         /// The most routines, views and triggers whose sources are read; with more, nothing is known of any.

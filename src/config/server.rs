@@ -84,14 +84,25 @@ impl Server {
     }
 }
 
+impl Server {
+    /// One that is in no file: it was found at this address, which is its name, and takes this many connections.
+    pub fn discovered(address: ServerAddress, max_connections: usize) -> Self {
+        ServerOptions::at(address).into_server(max_connections)
+    }
+}
+
 impl ServerOptions {
     /// A server is an address, or a table that holds one.
     fn read_one(written: &Written<'_>) -> Option<Self> {
         if let Some(section) = written.section(HEADING) {
             return Self::read(&section);
         }
-        let address = super::kind::Kind::read(&ServerAddressKind, written)?;
-        Some(Self {
+        super::kind::Kind::read(&ServerAddressKind, written).map(Self::at)
+    }
+
+    /// One of which nothing is said but where it is.
+    const fn at(address: ServerAddress) -> Self {
+        Self {
             name: None,
             address,
             weight: DEFAULT_WEIGHT,
@@ -99,7 +110,7 @@ impl ServerOptions {
             zone: None,
             priority: DEFAULT_PRIORITY,
             replication_address: None,
-        })
+        }
     }
 
     fn into_server(self, limit: usize) -> Server {

@@ -9,8 +9,8 @@ pub(super) fn of(config: &Config) -> Vec<String> {
 }
 
 fn one_server(config: &Config) -> Option<String> {
-    let alone = config.servers.len() == 1;
-    alone.then(|| "servers: there is only one, so nothing can be split or failed over".to_owned())
+    let alone = config.servers.len() == 1 && config.monitor.discover.is_none();
+    alone.then(|| "servers: there is only one, and [monitor] discover is off, so nothing can be split or failed over".to_owned())
 }
 
 fn no_reads(config: &Config) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    backend::Server,
+    backend::Fleet,
     config::PrimaryReads,
     routing::{Epoch, Primary, RoutingTable, Term, balance::Rotation, table::Out},
     topology::{Topology, flavour::Version, group::GroupMember, report::Receiver},
@@ -23,7 +23,7 @@ pub enum Throne {
 /// Makes tables, and knows the last one, to publish changes only.
 #[derive(Debug)]
 pub struct Assembler {
-    servers: Vec<Arc<Server>>,
+    fleet: Arc<Fleet>,
     primary_reads: PrimaryReads,
     last: Option<Shape>,
 }
@@ -40,8 +40,8 @@ struct Shape {
 
 impl Assembler {
     /// For these servers.
-    pub const fn new(servers: Vec<Arc<Server>>, primary_reads: PrimaryReads) -> Self {
-        Self { servers, primary_reads, last: None }
+    pub const fn new(fleet: Arc<Fleet>, primary_reads: PrimaryReads) -> Self {
+        Self { fleet, primary_reads, last: None }
     }
 
     /// A table, if sessions should know of a change.
@@ -81,7 +81,7 @@ impl Assembler {
 
     fn shape(&self, topology: &Topology, throne: Throne, epoch: Epoch) -> Shape {
         let (mut replicas, mut out) = (Vec::new(), Vec::new());
-        for at in 0..self.servers.len() {
+        for at in 0..topology.servers.len() {
             let is_primary = topology.primary == Some(at);
             match why_out(topology, at) {
                 _ if is_primary && topology.servers[at].trouble.is_none() => {
@@ -106,7 +106,7 @@ impl Assembler {
             (Throne::Held, _) => Primary::Held { since: std::time::Instant::now() },
             (Throne::Empty(cause), _) => Primary::Absent { cause: cause.clone() },
         };
-        let replicas = shape.replicas.iter().map(|&at| self.servers[at].clone()).collect();
+        let replicas = shape.replicas.iter().map(|&at| self.fleet.servers[at].clone()).collect();
         RoutingTable {
             epoch: shape.epoch,
             primary,
@@ -114,7 +114,7 @@ impl Assembler {
             out: shape
                 .out
                 .iter()
-                .map(|&(at, cause)| Out { server: self.servers[at].clone(), cause })
+                .map(|&(at, cause)| Out { server: self.fleet.servers[at].clone(), cause })
                 .collect(),
             version: shape.version.as_deref().map(Version::parse),
         }
@@ -131,6 +131,7 @@ pub fn why_out(topology: &Topology, at: usize) -> Option<&'static str> {
                 Problem::Closed(_) | Problem::Gone(_) | Problem::Silent(_) => "unreachable",
                 Problem::Refused(_) => "refuses dauphin's account",
                 Problem::MissingPrivilege { .. } => "dauphin's account lacks a privilege",
+                Problem::Double(_) => "listed twice, or with another server's identity",
             });
         }
         (None, None) => return Some("not asked yet"),
@@ -185,7 +186,6 @@ fn why_out_of_group(topology: &Topology, at: usize, group: &GroupMember) -> Opti
 mod tests {
     use super::*;
     use crate::{
-        backend::Fleet,
         config::Config,
         topology::{
             group::tests::{group, member},
@@ -196,7 +196,7 @@ mod tests {
 
     fn assembler() -> Assembler {
         let config = Config::for_tests(&["db1:3306", "db2:3306", "db3:3306"]);
-        Assembler::new(Fleet::new(&config).unwrap().servers, PrimaryReads::Fallback)
+        Assembler::new(Arc::new(Fleet::new(&config).unwrap()), PrimaryReads::Fallback)
     }
 
     fn out(topology: &Topology) -> Vec<Option<&'static str>> {

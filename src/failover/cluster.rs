@@ -126,6 +126,7 @@ pub trait Cluster: Send + Sync + 'static {
 pub struct SqlCluster {
     fleet: Arc<Fleet>,
     account: Arc<Account>,
+    /// Of each server that there is or may be.
     links: Vec<Mutex<Link>>,
 }
 
@@ -155,7 +156,7 @@ const ELECTION: Duration = Duration::from_secs(10);
 impl SqlCluster {
     /// For these servers, as `account`. Connects when first needed.
     pub fn new(fleet: Arc<Fleet>, account: Arc<Account>) -> Self {
-        let links = fleet.servers.iter().map(|_| Mutex::default()).collect();
+        let links = (0..fleet.servers.capacity()).map(|_| Mutex::default()).collect();
         Self { fleet, account, links }
     }
 
@@ -366,7 +367,8 @@ impl Cluster for SqlCluster {
     }
 
     async fn keep_warm(&self) {
-        for link in &self.links {
+        let servers = self.fleet.servers.len();
+        for link in &self.links[..servers] {
             // Whoever uses it keeps it warm.
             let Ok(mut link) = link.try_lock() else { continue };
             let Some(mut open) = link.open.take() else { continue };
@@ -374,7 +376,7 @@ impl Cluster for SqlCluster {
                 link.open = Some(open);
             }
         }
-        for server in 0..self.links.len() {
+        for server in 0..servers {
             let _ = timeout(SHORT, self.connected(server)).await;
         }
     }

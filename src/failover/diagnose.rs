@@ -234,7 +234,7 @@ pub fn diagnose(
     };
     let silent_for = now.saturating_duration_since(trouble.since);
     match &trouble.problem {
-        Problem::Refused(_) | Problem::MissingPrivilege { .. } => Diagnosis::Refuses,
+        Problem::Refused(_) | Problem::MissingPrivilege { .. } | Problem::Double(_) => Diagnosis::Refuses,
         _ if trouble.failures < FAILURES => Diagnosis::Suspected,
         Problem::Closed(_) | Problem::Gone(_) if replicas.is_empty() => Diagnosis::DeadAlone,
         // A connection that a replica still has to a process that is gone ends at once, after a crash.

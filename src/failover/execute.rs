@@ -130,7 +130,8 @@ impl<C: Cluster> Controller<C> {
                     "{new} is being made the primary and does not answer; bring it back, or FAILOVER FORCE to do without it"
                 ));
             }
-            if let Some(new) = self.fleet.servers.iter().position(|server| server.name == new) {
+            let new = self.fleet.servers.iter().position(|server| server.name == new);
+            if let Some(new) = new {
                 self.quarantine(new, "it did not answer while it was made the primary".to_owned());
             }
         }

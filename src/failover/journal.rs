@@ -37,6 +37,8 @@ pub struct Record {
     pub half_fenced: Option<String>,
     /// What tells this dauphin's heartbeat from those of others.
     pub dauphin: Option<String>,
+    /// Servers that were discovered: whoever starts next may not be able to ask those that told of them.
+    pub discovered: Vec<Discovered>,
     /// What was begun and has not ended.
     pub operation: Option<Operation>,
 }
@@ -57,6 +59,32 @@ impl From<&SourceSettings> for SemiSync {
 impl From<&SemiSync> for SourceSettings {
     fn from(written: &SemiSync) -> Self {
         Self { wait_for: written.wait_for, timeout: Duration::from_millis(written.timeout_ms) }
+    }
+}
+
+/// A server that is not in the config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// Where it is; also its name.
+    pub address: String,
+    /// What tells it from others, as `Report::identity`.
+    pub identity: String,
+}
+
+impl Record {
+    /// Whether something is known of this server that must not be forgotten while it does not answer.
+    pub fn depends_on(&self, name: &str) -> bool {
+        let is_it = |other: &String| other == name;
+        let of_operation = |operation: &Operation| {
+            operation.old == name
+                || operation.new.as_ref().is_some_and(is_it)
+                || operation.stopped.iter().any(is_it)
+        };
+        self.primary.as_ref().is_some_and(is_it)
+            || self.half_fenced.as_ref().is_some_and(is_it)
+            || self.frozen.iter().any(is_it)
+            || self.quarantined.iter().any(|(quarantined, _)| is_it(quarantined))
+            || self.operation.as_ref().is_some_and(of_operation)
     }
 }
 

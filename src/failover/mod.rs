@@ -6,6 +6,7 @@
 mod assemble;
 pub mod cluster;
 pub mod diagnose;
+mod discover;
 mod execute;
 mod group;
 mod heartbeat;
@@ -24,7 +25,7 @@ use crate::{
     backend::{Fleet, Proof, Server},
     config::{Config, Failover, FailoverMode, ServerAddress},
     control::{Action, Control, Phase, Request},
-    monitor::{self, Observation, Observations},
+    monitor::{Observation, Observations, Watchers, scout::Scout},
     routing::{Epoch, Published, Term},
     topology::{
         Gtids, Topology,
@@ -39,6 +40,7 @@ use crate::{
 use assemble::{Assembler, Throne};
 use cluster::{Cluster, SqlCluster};
 use diagnose::{Diagnosis, FAILURES, Patience, Remedy, diagnose, is_isolated};
+use discover::{Discovery, found};
 use heartbeat::Pulse;
 use journal::{Journal, Record};
 use plan::Wish;
@@ -87,11 +89,6 @@ pub struct Settings {
 impl Settings {
     /// What a config says.
     pub fn new(config: &Config, account: &crate::backend::Account) -> Self {
-        let address = |address: &ServerAddress| match address {
-            ServerAddress::Tcp { host, port } => (host.clone(), *port),
-            // Servers of one machine reach each other there.
-            ServerAddress::Unix(_) => ("127.0.0.1".to_owned(), 3306),
-        };
         let login = match &account.proof {
             Proof::Password(password) => Some(ReplicationLogin {
                 user: account.name().into_owned(),
@@ -104,11 +101,7 @@ impl Settings {
             failover: config.failover.clone(),
             primary_reads: config.routing.primary_reads,
             max_replica_lag: config.routing.max_replica_lag,
-            replication_addresses: config
-                .servers
-                .iter()
-                .map(|server| address(server.replication_address.as_ref().unwrap_or(&server.address)))
-                .collect(),
+            replication_addresses: config.servers.iter().map(replication_address).collect(),
             login,
             places: config.servers.iter().map(|server| (server.zone.clone(), server.priority)).collect(),
         }
@@ -124,6 +117,15 @@ impl Settings {
     }
 }
 
+/// Where other servers reach it.
+fn replication_address(server: &crate::config::Server) -> (String, u16) {
+    match server.replication_address.as_ref().unwrap_or(&server.address) {
+        ServerAddress::Tcp { host, port } => (host.clone(), *port),
+        // Servers of one machine reach each other there.
+        ServerAddress::Unix(_) => ("127.0.0.1".to_owned(), 3306),
+    }
+}
+
 /// Opens the journal of `path`; a path that cannot be used leaves dauphin able to watch and route, but not to act alone.
 pub fn open_journal(path: &Path) -> Result<Journal, String> {
     Journal::open(path).map_err(|error| format!("{error} ([failover] state_file)"))
@@ -135,8 +137,24 @@ pub async fn run(config: &Config, account: &Arc<crate::backend::Account>, mut pa
     let heartbeat = Heartbeat { dauphin: name_of_heartbeat(&mut parts.journal), clock: Clock::start() };
     let beats = config.monitor.heartbeat.map(|every| (heartbeat, every));
     let read = beats.as_ref().map(|(heartbeat, _)| heartbeat);
-    let (observations, mut tasks) = monitor::watch(&fleet, account, &config.monitor, read);
-    let mut controller = Controller::new(parts, SqlCluster::new(fleet, account.clone()));
+    let mut watchers = Watchers::new(account.clone(), config.monitor.clone(), read);
+    fleet.servers.iter().for_each(|server| watchers.add(server));
+    let (observations, mut tasks) = (watchers.observations.clone(), tokio::task::JoinSet::new());
+    let mut controller = Controller::new(parts, SqlCluster::new(fleet.clone(), account.clone()));
+    controller.remember_discovered(watchers, config);
+    if let Some(every) = config.monitor.discover {
+        let (findings, found) = mpsc::channel(4);
+        let scout = Scout {
+            fleet,
+            account: account.clone(),
+            control: control.clone(),
+            every,
+            except: config.monitor.discover_except.clone(),
+            max_connections: config.pool.max_connections_per_server,
+            findings,
+        };
+        tasks.spawn(scout.run(controller.expect_findings(found)));
+    }
     if let Some((heartbeat, every)) = beats {
         let clock = heartbeat.clock;
         let (writer, pulse) = heartbeat::Writer::new(heartbeat, every, account.clone(), control);
@@ -199,6 +217,19 @@ pub struct Controller<C> {
     pulse: Option<(Pulse, Clock)>,
     /// Fences by command that nobody waits for; each is bounded.
     fencing: tokio::task::JoinSet<bool>,
+    /// What discovers servers that are not in the config, if anything does.
+    discovery: Option<Discovery>,
+}
+
+/// A server that has not been asked yet, with what is remembered of it.
+fn of_journal(record: &Record, name: &str) -> Observed {
+    let quarantine = record.quarantined.iter().find(|(quarantined, _)| quarantined == name);
+    Observed {
+        name: name.to_owned(),
+        quarantine: quarantine.map(|(_, why)| why.clone()),
+        steady: record.incarnations.get(name).copied(),
+        ..Observed::default()
+    }
 }
 
 impl<C: Cluster> Controller<C> {
@@ -209,20 +240,11 @@ impl<C: Cluster> Controller<C> {
             Ok(journal) => (journal, None),
             Err(cause) => (Journal::in_memory(), Some(cause)),
         };
-        let Record { quarantined, incarnations, .. } = journal.record();
         let observed = fleet.servers.iter().zip(&settings.places).map(|(server, (zone, priority))| {
-            let quarantine = quarantined.iter().find(|(name, _)| *name == server.name);
-            Observed {
-                name: server.name.clone(),
-                zone: zone.clone(),
-                priority: *priority,
-                quarantine: quarantine.map(|(_, why)| why.clone()),
-                steady: incarnations.get(&server.name).copied(),
-                ..Observed::default()
-            }
+            Observed { zone: zone.clone(), priority: *priority, ..of_journal(journal.record(), &server.name) }
         });
         let topology = Topology { servers: observed.collect(), ..Topology::default() };
-        let assembler = Assembler::new(fleet.servers.clone(), settings.primary_reads);
+        let assembler = Assembler::new(fleet.clone(), settings.primary_reads);
         let fitness = vec![Fitness::default(); topology.servers.len()];
         let now = Instant::now();
         Self {
@@ -252,6 +274,7 @@ impl<C: Cluster> Controller<C> {
             mending: mend::Mending::default(),
             pulse: None,
             fencing: tokio::task::JoinSet::new(),
+            discovery: None,
         }
     }
 
@@ -272,6 +295,7 @@ impl<C: Cluster> Controller<C> {
                 biased;
                 () = self.stop.cancelled() => return,
                 Some(request) = self.requests.recv() => self.answer(request).await,
+                Some(finding) = found(&mut self.discovery) => self.discover(finding),
                 () = observations.arrived() => {}
                 () = tokio::time::sleep(TICK) => {
                     if self.awaits_witnesses() {
@@ -369,7 +393,8 @@ impl<C: Cluster> Controller<C> {
 
     /// One round: recognise the primary, judge, act, mend, publish.
     async fn step(&mut self) {
-        if !self.topology.is_complete() {
+        // To judge with some servers unheard might be to pass over the one that has most.
+        if !self.topology.is_complete() || self.is_looking_for_remembered() {
             return self.publish_view();
         }
         self.resume().await;

@@ -319,7 +319,7 @@ fn main_channel(answer: &Own) -> Option<usize> {
 }
 
 /// The value of a column, as text; `None` if there is no such column.
-fn text(answer: &Own, row: usize, name: &str) -> Option<String> {
+pub(super) fn text(answer: &Own, row: usize, name: &str) -> Option<String> {
     let at = answer.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?;
     let value = answer.rows.get(row)?.get(at)?.as_deref().unwrap_or_default();
     Some(String::from_utf8_lossy(value).into_owned())
@@ -379,10 +379,10 @@ impl From<ConnectError> for Problem {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn answer(columns: &[&str], rows: &[&[&str]]) -> Own {
+    pub fn answer(columns: &[&str], rows: &[&[&str]]) -> Own {
         Own {
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             rows: rows

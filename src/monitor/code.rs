@@ -44,12 +44,13 @@ pub struct Parts {
 /// Keeps what is known of the servers' stored code up to date, for ever. Cancel safe: all it holds is connections.
 pub async fn watch(parts: Parts, config: Config) {
     let Parts { fleet, account, published, known } = parts;
-    let mut readers: Vec<_> = fleet.servers.iter().cloned().map(Reader::new).collect();
+    let mut readers = Vec::new();
     let mut soon_again = 0;
     let mut tables = published.changes();
     let mut analysed = None;
     loop {
         tables.mark_unchanged();
+        readers.extend(fleet.servers.iter().skip(readers.len()).cloned().map(Reader::new));
         let (began, at) = (known.begins_to_read(), Instant::now());
         let answered = ask_all(std::mem::take(&mut readers), &account, &config).await;
         let primary = published.load().term().map(|term| term.server.id);

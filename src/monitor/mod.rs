@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod code;
 mod grants;
+pub mod scout;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    backend::{Account, Fleet, Server, own::OwnConnection},
+    backend::{Account, Server, own::OwnConnection},
     config::Monitor as Config,
     topology::{
         Flavour,
@@ -23,7 +24,7 @@ use ask::Memory;
 /// How one server was when it was last asked.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// Its place in the config.
+    /// Its place in the fleet.
     pub server: usize,
     /// When the question was sent.
     pub asked_at: Instant,
@@ -36,21 +37,25 @@ pub struct Observation {
 }
 
 /// Where observations wait for their reader: the latest of each server, so that a reader that is busy finds no old ones.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Observations {
     latest: Mutex<Vec<Option<Observation>>>,
     arrived: Notify,
-    pokes: Vec<Notify>,
+    pokes: Mutex<Vec<Arc<Notify>>>,
 }
 
 impl Observations {
     /// Of so many servers, none of which has been asked.
     pub fn new(servers: usize) -> Self {
-        Self {
-            latest: Mutex::new((0..servers).map(|_| None).collect()),
-            arrived: Notify::new(),
-            pokes: (0..servers).map(|_| Notify::new()).collect(),
-        }
+        let observations = Self::default();
+        (0..servers).for_each(|_| observations.add());
+        observations
+    }
+
+    /// Of one server more.
+    pub fn add(&self) {
+        self.latest.lock().push(None);
+        self.pokes.lock().push(Arc::default());
     }
 
     /// Leaves an observation for the reader, in the place of an earlier one that he has not taken.
@@ -75,39 +80,51 @@ impl Observations {
 
     /// Completes when this server is to be asked at once. Cancel safe.
     pub async fn poked(&self, server: usize) {
-        self.pokes[server].notified().await;
+        let poke = self.pokes.lock()[server].clone();
+        poke.notified().await;
     }
 
     /// Has every server asked at once: one of them may be gone, and the others know more of it.
     pub fn hurry(&self) {
-        self.pokes.iter().for_each(Notify::notify_one);
+        self.pokes.lock().iter().for_each(|poke| poke.notify_one());
     }
 }
 
-/// Watches all servers for ever, and reads this heartbeat there. Cancel safe: all it holds is connections.
-pub fn watch(
-    fleet: &Arc<Fleet>,
-    account: &Arc<Account>,
-    config: &Config,
-    heartbeat: Option<&Heartbeat>,
-) -> (Arc<Observations>, tokio::task::JoinSet<()>) {
-    let observations = Arc::new(Observations::new(fleet.servers.len()));
-    let mut watchers = tokio::task::JoinSet::new();
-    for (index, server) in fleet.servers.iter().enumerate() {
+/// Watches servers, each for ever. Cancel safe: all it holds is connections.
+#[derive(Debug)]
+pub struct Watchers {
+    /// What they have seen.
+    pub observations: Arc<Observations>,
+    account: Arc<Account>,
+    config: Config,
+    /// The question for dauphin's heartbeat.
+    heartbeat: Option<String>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Watchers {
+    /// Of no server yet; they read this heartbeat.
+    pub fn new(account: Arc<Account>, config: Config, heartbeat: Option<&Heartbeat>) -> Self {
+        let heartbeat = heartbeat.map(Heartbeat::read);
+        Self { observations: Arc::default(), account, config, heartbeat, tasks: tokio::task::JoinSet::new() }
+    }
+
+    /// Watches the server that comes next in the fleet.
+    pub fn add(&mut self, server: &Arc<Server>) {
+        self.observations.add();
         let watcher = Watcher {
-            index,
+            index: server.id.0,
             server: server.clone(),
-            account: account.clone(),
-            config: config.clone(),
-            heartbeat: heartbeat.map(Heartbeat::read),
+            account: self.account.clone(),
+            config: self.config.clone(),
+            heartbeat: self.heartbeat.clone(),
             connection: None,
             old: None,
             has_said_what_lacks: false,
             memory: Memory::default(),
         };
-        watchers.spawn(watcher.run(observations.clone()));
+        self.tasks.spawn(watcher.run(self.observations.clone()));
     }
-    (observations, watchers)
 }
 
 struct Watcher {
@@ -212,7 +229,7 @@ impl Watcher {
             Err(Problem::Closed(cause) | Problem::Gone(cause) | Problem::Silent(cause)) => {
                 self.server.suspect(cause)
             }
-            Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
+            Err(Problem::Refused(_) | Problem::MissingPrivilege { .. } | Problem::Double(_)) => {}
         }
         false
     }

@@ -491,7 +491,7 @@ mod tests {
     /// db1 is primary; db2 and db3 take reads. How far they are behind, in ms.
     fn replicas(lag_ms: [Option<u64>; 2]) -> RoutingTable {
         let config = Config::for_tests(&["db1:3306", "db2:3306", "db3:3306"]);
-        let servers = Fleet::new(&config).unwrap().servers;
+        let servers: Vec<_> = Fleet::new(&config).unwrap().servers.iter().cloned().collect();
         for (server, lag) in servers[1..].iter().zip(lag_ms) {
             server.set_lag(lag.map(Duration::from_millis));
         }

@@ -97,7 +97,11 @@ impl Context {
             misrouted: Misrouted::new(config.routing.digest_memory),
             writes: SharedWrites::new(config.cache.causal_tokens),
             terms: Terms::default(),
-            metrics: Metrics::new(config.servers.len(), config.threads.data_threads(), config.admin.digests),
+            metrics: Metrics::new(
+                fleet.servers.capacity(),
+                config.threads.data_threads(),
+                config.admin.digests,
+            ),
             sessions: Registry::new(config.listen.max_connections),
             drain_timeout_ms: AtomicU64::new(config.listen.drain_timeout.as_millis() as u64),
             own_account: Arc::new(Account::with_password(own.user.as_bytes(), own.password.reveal())),

@@ -118,6 +118,33 @@ pub const GROUP: &str = "SELECT m.MEMBER_ID, m.MEMBER_STATE, m.MEMBER_ROLE, s.RE
      LEFT JOIN performance_schema.replication_connection_status s ON s.CHANNEL_NAME = m.CHANNEL_NAME \
      WHERE m.MEMBER_ID <> ''";
 
+/// Which replicas have registered with the server, and where they say they are: `--report-host`, empty by default, and
+/// `--report-port`.
+pub const fn replicas(version: &Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql if version.number >= NEW_WORDS => "SHOW REPLICAS",
+        Flavour::MySql | Flavour::MariaDb => "SHOW SLAVE HOSTS",
+    }
+}
+
+/// From where replicas receive its binary log: by host, and on MySQL by identity too.
+pub const fn receivers(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::MySql => {
+            "SELECT DISTINCT v.VARIABLE_VALUE AS identity, t.PROCESSLIST_HOST AS host \
+             FROM performance_schema.threads t JOIN performance_schema.user_variables_by_thread v USING (THREAD_ID) \
+             WHERE t.PROCESSLIST_COMMAND LIKE 'Binlog Dump%' AND v.VARIABLE_NAME IN ('replica_uuid', 'slave_uuid')"
+        }
+        Flavour::MariaDb => {
+            "SELECT '' AS identity, HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'"
+        }
+    }
+}
+
+/// MySQL: where the members of the replication group say they are.
+pub const MEMBERS: &str = "SELECT MEMBER_ID AS identity, MEMBER_HOST AS host, MEMBER_PORT AS port \
+     FROM performance_schema.replication_group_members WHERE MEMBER_HOST <> ''";
+
 /// How the server replicates: no row if it does not.
 pub const fn replication(version: &Version) -> &'static str {
     match version.flavour {

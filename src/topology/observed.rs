@@ -128,19 +128,21 @@ impl Observed {
 impl Topology {
     /// Takes in what a server said, or that it did not.
     pub fn note(&mut self, server: usize, asked_at: Instant, report: Result<Report, Problem>) {
-        let observed = &mut self.servers[server];
+        let observed = &self.servers[server];
         if observed.asked_at.is_some_and(|known| asked_at < known) {
             // Something newer is known.
             return;
         }
-        match report {
+        match report.and_then(|report| self.unless_twin(server, report)) {
             Ok(report) => {
+                let observed = &mut self.servers[server];
                 observed.report = Some(report);
                 observed.asked_at = Some(asked_at);
                 observed.trouble = None;
                 self.see(server);
             }
             Err(problem) => {
+                let observed = &mut self.servers[server];
                 let (since, failures, seen, said) = match &observed.trouble {
                     Some(trouble) => {
                         (trouble.since, trouble.failures, trouble.was_seen_to_go, trouble.has_said_goodbye)
@@ -155,6 +157,18 @@ impl Topology {
             }
         }
         self.find_errant(server);
+    }
+
+    /// A server that is known by another name already is not a second one: counted twice it would be two primaries, or vouch
+    /// for itself. The first that was heard of stays.
+    fn unless_twin(&self, server: usize, report: Report) -> Result<Report, Problem> {
+        match self.by_identity(&report.identity) {
+            Some(other) if other != server => {
+                let (id, name) = (&report.identity, &self.servers[other].name);
+                Err(Problem::Double(format!("it is {name}, or has its identity ({id})")))
+            }
+            _ => Ok(report),
+        }
     }
 
     fn see(&mut self, server: usize) {

@@ -147,6 +147,8 @@ pub enum Problem {
         /// The statement that mends it.
         remedy: String,
     },
+    /// It says that it is a server which is known by another name already.
+    Double(String),
 }
 
 impl Problem {
@@ -165,6 +167,9 @@ impl Problem {
                 "check [account] user and password; `dauphin grants` prints the statements that create it"
             }
             Self::MissingPrivilege { remedy, .. } => remedy,
+            Self::Double(_) => {
+                "list each server once, and give each a server_uuid (delete its auto.cnf) or server_id of its own"
+            }
         }
     }
 }
@@ -172,9 +177,11 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed(cause) | Self::Gone(cause) | Self::Silent(cause) | Self::Refused(cause) => {
-                f.write_str(cause)
-            }
+            Self::Closed(cause)
+            | Self::Gone(cause)
+            | Self::Silent(cause)
+            | Self::Refused(cause)
+            | Self::Double(cause) => f.write_str(cause),
             Self::MissingPrivilege { error, .. } => write!(f, "dauphin's account lacks a privilege: {error}"),
         }
     }

@@ -14,6 +14,7 @@ mod binary_log;
 mod command_line;
 mod commands;
 mod consistency;
+mod discovery;
 mod errors;
 mod follow_ups;
 mod group_replication;

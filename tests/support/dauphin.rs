@@ -57,7 +57,8 @@ impl Dauphin {
         let directory = new_directory();
         let servers: String = servers
             .iter()
-            .map(|(name, address)| format!("[[servers]]\nname = \"{name}\"\naddress = \"{address}:3306\"\n"))
+            .map(|(name, address)| (name, SocketAddr::new(*address, 3306)))
+            .map(|(name, address)| format!("[[servers]]\nname = \"{name}\"\naddress = \"{address}\"\n"))
             .collect();
         let mut config = options.replace("{directory}", directory.to_str().expect("its name is text")) + "\n";
         let state_file = directory.join("state.json");

@@ -27,6 +27,26 @@ impl Kind for ServerAddressKind {
     }
 }
 
+/// A list of servers' addresses, which may be empty.
+pub(in crate::config) struct ServerAddresses;
+
+impl Kind for ServerAddresses {
+    type Value = Vec<ServerAddress>;
+
+    fn read(&self, written: &Written<'_>) -> Option<Vec<ServerAddress>> {
+        let Some(members) = written.members() else {
+            return written.not_a("a list", format!("write {}", self.range()));
+        };
+        // All of them are read, so that each mistake is named.
+        let read: Vec<_> = members.iter().map(|member| ServerAddressKind.read(member)).collect();
+        read.into_iter().collect()
+    }
+
+    fn range(&self) -> String {
+        r#"a list of "host:port" and the like"#.to_owned()
+    }
+}
+
 /// One address to listen on, or a list of them.
 pub(in crate::config) struct ListenAddresses;
 

@@ -11,7 +11,7 @@ mod path;
 mod size;
 mod text;
 
-pub(super) use address::{ListenAddresses, ServerAddressKind};
+pub(super) use address::{ListenAddresses, ServerAddressKind, ServerAddresses};
 pub(super) use choice::choice;
 pub(super) use count::count;
 pub(super) use duration::{duration, duration_or_off};
