@@ -15,6 +15,7 @@ use dauphin_proto::{
 use super::{
     client::Client,
     learn::{Reported, Tracks},
+    own_id::{self, Found},
     writes::{SharedWrites, TransactionTokens},
 };
 use crate::{
@@ -115,6 +116,8 @@ pub struct Manner<'a> {
     pub withhold: &'a [u16],
     /// The largest buffer for a response that keeps coming.
     pub result_buffer: usize,
+    /// What the one row of the response is to say: see [`own_id`].
+    pub own_id: Option<u32>,
 }
 
 /// Forwards one whole response. Not cancel safe: the backend connection is closed.
@@ -155,6 +158,9 @@ pub async fn relay(
             exchange.fill().await.map_err(|lost| relay.lost(lost))?;
         }
         wanting = true;
+        if !relay.puts_own_id(&mut exchange) {
+            continue;
+        }
         match relay.pass_on(&mut exchange, client).await? {
             Passed::On => {}
             Passed::FileWanted => relay.forward_file(&mut exchange, client).await?,
@@ -193,6 +199,20 @@ impl Relay<'_> {
     fn lost(&self, lost: BackendLost) -> RelayError {
         let sequence = self.tracker.is_between_packets().then(|| self.tracker.next_sequence());
         RelayError::Backend { lost, delivered: self.delivered, sequence }
+    }
+
+    /// Says the response's one row with the session's id, if it is to; `false` while it has not come. Nothing is forwarded
+    /// before.
+    fn puts_own_id(&self, exchange: &mut Exchange) -> bool {
+        let Some(id) = self.manner.own_id.filter(|_| !self.delivered) else { return true };
+        match own_id::find(exchange.unread(), self.manner.shape, id) {
+            Found::NotYet => false,
+            Found::Nothing => true,
+            Found::Row(range, row) => {
+                exchange.replace(range, &row);
+                true
+            }
+        }
     }
 
     /// Forwards what is in the exchange's buffer, as far as it is complete.

@@ -430,10 +430,9 @@ impl Session {
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
         let manner = Manner {
-            shape,
-            statement_id: None,
             withhold: self.withhold(statement, &borrowed),
-            result_buffer: self.context.config.limits.result_buffer,
+            own_id: self.own_id(statement),
+            ..self.manner(shape)
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
             Attempt::Done((lease, outcome)) => {
@@ -605,6 +604,17 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// An ordinary response of this shape.
+    pub(super) fn manner(&self, shape: Shape) -> Manner<'static> {
+        let result_buffer = self.context.config.limits.result_buffer;
+        Manner { shape, statement_id: None, withhold: &[], result_buffer, own_id: None }
+    }
+
+    /// The session's id, if that is what the statement asks for.
+    pub(super) fn own_id(&self, statement: &Statement) -> Option<u32> {
+        statement.needs.contains(Needs::OWN_ID).then_some(self.registered.entry.id)
     }
 
     /// Forwards the response.
