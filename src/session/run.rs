@@ -13,7 +13,7 @@ use super::{
     lingering::{InsertId, Lingering},
     registry::Activity,
     relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SHUTTING_DOWN},
-    route::{self, Role},
+    route::{self, Last, Role},
 };
 use crate::{
     backend::{
@@ -141,7 +141,9 @@ impl Session {
             return Box::pin(self.kill(kill.id, kill.query_only, packet)).await;
         }
         let statement = self.resolved(statement).await;
-        self.run_known(packet, &statement).await
+        let outcome = self.run_known(packet, &statement).await;
+        self.route.done(statement);
+        outcome
     }
 
     /// The statement, with what is known of the stored code that it uses.
@@ -215,6 +217,7 @@ impl Session {
         statement: &Arc<Statement>,
         attempts: &mut Attempts,
     ) -> Result<Option<Borrowed>, Failure> {
+        self.route.last = None;
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -543,7 +546,7 @@ impl Session {
             let (command, text) = packet.payload().split_first()?;
             (*command == command::code::QUERY).then(|| sample(text, &self.syntax()))
         });
-        self.route.last = Some((server.clone(), role, reason));
+        self.route.last = Some(Last { server: server.clone(), role, reason, statement: None });
         self.route.sent_to = Some((server.id, role));
     }
 

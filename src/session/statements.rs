@@ -87,6 +87,7 @@ impl Session {
                         );
                     }
                     self.settle(lease, &NO_NEEDS, &outcome, sent.bound).await;
+                    self.route.done(statement);
                     return Ok(());
                 }
             }
@@ -123,6 +124,7 @@ impl Session {
         let place = std::mem::take(&mut prepared.place);
         executed.statement = self.resolved(executed.statement).await;
         let outcome = self.execute_somewhere(packet, id, &executed, place).await;
+        self.route.done(executed.statement);
         self.tell(outcome).await
     }
 

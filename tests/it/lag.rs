@@ -73,8 +73,12 @@ fn when_all_are_too_far_behind_the_policy_decides() {
         all_behind(stage).await;
         let mut client = stage.client().await;
         assert_eq!(shares(stage, &mut client, "", 4).await, [4, 0, 0]);
-        let route: Option<(String, String, String)> = client.query_first("SHOW LAST ROUTE").await.unwrap();
-        assert_eq!(route, Some(("db1".into(), "primary".into(), "stale_replica".into())));
+        let route: Vec<(String, String, String, String)> = client.query("SHOW LAST ROUTE").await.unwrap();
+        assert_eq!(route[0], ("db1".into(), "yes".into(), "primary".into(), "stale_replica".into()));
+        for (server, chosen, role, why) in &route[1..] {
+            assert_eq!((chosen.as_str(), role.as_str()), ("no", "replica"), "{server}");
+            assert!(lag_in(why) > 1000, "{server}: {why}");
+        }
         restore(stage).await;
     });
     check_apart("routing.max_replica_lag = \"1s\"\nrouting.when_stale = \"replica\"", async |stage| {
@@ -90,6 +94,8 @@ fn when_all_are_too_far_behind_the_policy_decides() {
         let error = server_error(client.query_drop("SELECT COUNT(*) FROM n").await);
         assert_eq!(error.code, 9001);
         assert!(error.message.contains("further behind than 1000 ms"), "{}", error.message);
+        let route: Vec<Row> = client.query("SHOW LAST ROUTE").await.unwrap();
+        assert!(route.is_empty(), "it went nowhere");
         client.query_drop("SET @a = 1").await.unwrap();
         client.query_drop("INSERT INTO n VALUES (77)").await.unwrap();
         assert_eq!(shares(stage, &mut client, "/* dauphin:primary */", 2).await, [2, 0, 0]);
