@@ -156,6 +156,33 @@ fn a_heartbeat_shows_how_late_a_replica_is_that_was_late_before_dauphin_started(
 }
 
 #[test]
+fn without_a_heartbeat_a_replica_that_was_late_before_dauphin_started_says_itself_how_late_or_nobody_knows() {
+    check_apart("monitor.heartbeat = \"off\"", async |stage| {
+        prepare(stage, &[2]).await;
+        stage.admin(1).await.query_drop("STOP REPLICA SQL_THREAD").await.unwrap();
+        stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
+        let late_since = Instant::now();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let dauphin = Dauphin::start(stage.cluster, "monitor.heartbeat = \"off\"").await;
+        let known_since = Instant::now();
+        eventually(10, "db3 is known to be as late as it says", async || {
+            // It counts in whole seconds.
+            lag_ms(&dauphin, "db3").await > Some(late_since.elapsed().as_millis() as u64 - 1500)
+        })
+        .await;
+        assert!(
+            known_since.elapsed() < Duration::from_secs(4),
+            "by itself its lag would be as great by then"
+        );
+        assert_eq!(lag_ms(&dauphin, "db2").await, None, "it says nothing, as its applier is stopped");
+        stage.admin(1).await.query_drop("START REPLICA SQL_THREAD").await.unwrap();
+        eventually(10, "db2 catches up", async || lag_ms(&dauphin, "db2").await.is_some_and(|lag| lag < 500))
+            .await;
+        delay(stage, 2, 0).await;
+    });
+}
+
+#[test]
 fn a_heartbeat_that_waits_for_an_operators_lock_deposes_nobody() {
     check_apart("monitor.heartbeat = \"off\"", async |stage| {
         let options = "failover.mode = \"automatic\"\nfailover.write_timeout = \"1s\"";
