@@ -170,7 +170,8 @@ impl Session {
         id: u32,
         executed: &Executed,
     ) -> Result<Attempt<()>, Failure> {
-        let may_repeat = self.repeatable(&executed.statement, &borrowed) && !packet.is_partial();
+        let is_whole = !packet.is_partial();
+        let may_repeat = self.repeatable(&executed.statement, &borrowed) && is_whole;
         let mut borrowed = match self.prepare_there(borrowed, &executed.source, may_repeat).await? {
             Attempt::Done(borrowed) => borrowed,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
@@ -181,7 +182,7 @@ impl Session {
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
         let manner = Manner {
-            withhold: self.withhold(&executed.statement, &sent),
+            withhold: self.withhold(&executed.statement, &sent, is_whole),
             own_id: self.own_id(&executed.statement),
             ..self.manner(Shape::Query)
         };
