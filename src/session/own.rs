@@ -14,7 +14,8 @@ use crate::{
     error::ClientError,
     routing::{
         RoutingTable,
-        decide::{Chosen, Demand, Target, not_chosen},
+        decide::{Demand, Target},
+        not_chosen::{Chosen, not_chosen},
     },
     sql::{OwnStatement, Setting},
 };

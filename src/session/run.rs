@@ -66,7 +66,7 @@ pub(super) enum Again {
     /// Once there is a primary again: its term ended before anything was sent.
     Held,
     /// Once there is a primary that takes writes: it has refused this one, of which nothing was done, as read-only.
-    ReadOnly(ServerError),
+    ReadOnly(Box<ServerError>),
 }
 
 /// What earlier attempts at a statement have taught.
@@ -76,13 +76,13 @@ pub(super) struct Attempts {
     to_primary: Option<Reason>,
     count: usize,
     last: String,
-    refused: Option<Refused>,
+    refused: Option<Box<Refused>>,
 }
 
 /// The primary is read-only.
 struct Refused {
     /// Its words.
-    error: ServerError,
+    error: Box<ServerError>,
     /// Since when that is known.
     since: Instant,
     /// Whether it was so at the last attempt.
@@ -99,7 +99,7 @@ impl Attempts {
             Again::Held => return Ok(()),
             Again::ReadOnly(error) => {
                 let since = self.refused.as_ref().map_or_else(Instant::now, |refused| refused.since);
-                self.refused = Some(Refused { error, since, again: true });
+                self.refused = Some(Box::new(Refused { error, since, again: true }));
                 return Ok(());
             }
             Again::NotOn(server) => {
@@ -379,7 +379,7 @@ impl Session {
         let hold = &self.context.hold;
         let reopened = pin!(hold.reopened(&self.context.published, refused.since + hold.timeout()));
         let reopened = self.waits(Activity::WaitingForPrimary, reopened).await?;
-        reopened.map(drop).map_err(|_| Failure::Told(refused.error.clone().into()))
+        reopened.map(drop).map_err(|_| Failure::Told(ServerError::clone(&refused.error).into()))
     }
 
     async fn take_replica(
@@ -691,7 +691,7 @@ impl Session {
                 if let Some(lease) = self.keep_insert_id(lease).await {
                     lease.release();
                 }
-                Ok(Attempt::Again(Again::ReadOnly(error)))
+                Ok(Attempt::Again(Again::ReadOnly(Box::new(error))))
             }
             Ok(Relayed::Withheld(lease, _)) => {
                 lease.release();
