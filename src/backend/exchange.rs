@@ -1,6 +1,6 @@
 //! Lending connections: a [`Lease`] has nothing in flight, an [`Exchange`] has a response that has not ended.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use dauphin_proto::{
     field::Reader,
@@ -125,6 +125,11 @@ impl Exchange {
     /// Drops the first `n` of them.
     pub fn advance(&mut self, n: usize) {
         self.held.connection.input.advance(n);
+    }
+
+    /// Puts other bytes in the place of some of them.
+    pub fn replace(&mut self, range: Range<usize>, with: &[u8]) {
+        self.held.connection.input.replace(range, with);
     }
 
     /// Reads once. Cancel safe, but a dropped exchange closes its connection.

@@ -167,7 +167,12 @@ impl Server {
         Writing::begin(&self.writing)
     }
 
-    /// Completes when somebody fails to reach it.
+    /// Has the monitor ask it at once: it has done what is not expected of it.
+    pub fn look_again(&self) {
+        self.suspected.notify_one();
+    }
+
+    /// Completes when somebody fails to reach it, or wants it to be looked at again.
     pub async fn suspected(&self) {
         self.suspected.notified().await;
     }

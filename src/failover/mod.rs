@@ -363,24 +363,25 @@ impl<C: Cluster> Controller<C> {
             server.note_reaches(asked_at.into_std(), reaches);
         }
         let Some(primary) = self.topology.primary else { return };
-        let lag = match report {
+        let (least, lag) = match report {
             Some(report) if at == primary => {
                 self.lags.note_primary(asked_at.into_std(), &report.executed);
-                Some(Duration::ZERO)
+                (Some(Duration::ZERO), Some(Duration::ZERO))
             }
             Some(report) => {
-                let lag = self.lags.of(&report.executed, answered_at.into_std());
-                lag.map(|lag| {
-                    let is_exact = self.lags.is_exact(&report.executed);
-                    let by_heartbeat = self.by_heartbeat(report, answered_at).filter(|_| !is_exact);
-                    lag.max(by_heartbeat.unwrap_or_default())
-                })
+                let (executed, now) = (&report.executed, answered_at.into_std());
+                let by_itself =
+                    report.replication.as_ref().and_then(|replication| replication.seconds_behind);
+                let said = self.by_heartbeat(report, answered_at).or(by_itself.map(Duration::from_secs));
+                (self.lags.of(executed, now), self.lags.known(executed, now, said))
             }
-            None => None,
+            None => (None, None),
         };
         server.set_lag(lag);
+        // One that is too far behind by what is sure is so, however far that is.
+        let beyond = least.filter(|least| self.settings.max_replica_lag.is_some_and(|max| *least > max));
         // What a primary that is gone has not sent cannot be caught up with: nobody is worse than he was.
-        let comparable = lag.filter(|_| self.topology.servers[primary].is_reached());
+        let comparable = lag.or(beyond).filter(|_| self.topology.servers[primary].is_reached());
         let fit = self.fitness[at].judge(comparable, self.settings.max_replica_lag);
         server.set_behind(!fit && at != primary);
     }

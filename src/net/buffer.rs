@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     io,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -79,6 +80,18 @@ impl Buffer {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
+    }
+
+    /// Puts other bytes in the place of some that are unread.
+    pub fn replace(&mut self, range: Range<usize>, with: &[u8]) {
+        let behind = self.unread()[range.end..].to_vec();
+        let at = self.start + range.start;
+        self.end = at + with.len() + behind.len();
+        if self.bytes.len() < self.end {
+            self.bytes.resize(self.end, 0);
+        }
+        self.bytes[at..self.end - behind.len()].copy_from_slice(with);
+        self.bytes[self.end - behind.len()..self.end].copy_from_slice(&behind);
     }
 
     fn release(&mut self) {
@@ -171,6 +184,18 @@ mod tests {
         assert_eq!(buffer.fill(&mut near, SMALL).await.unwrap(), 3);
         buffer.consume(3);
         assert_eq!(buffer.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn bytes_are_replaced_by_more_or_fewer_of_them() {
+        let mut buffer = Buffer::from_bytes(b"-abcdef".to_vec());
+        buffer.advance(1);
+        buffer.replace(1..3, b"12345");
+        assert_eq!(buffer.unread(), b"a12345def");
+        buffer.replace(1..6, b"");
+        assert_eq!(buffer.unread(), b"adef");
+        buffer.replace(4..4, b"g");
+        assert_eq!(buffer.unread(), b"adefg");
     }
 
     #[tokio::test]

@@ -239,7 +239,7 @@ pub struct Demand<'a> {
 impl Demand<'_> {
     /// Whether a server is further behind than it may be. One of which that is not known serves no read that names its
     /// own limit; by the cluster's it is as good as it was.
-    fn excludes(&self, server: &Server, table: &RoutingTable) -> bool {
+    pub(super) fn excludes(&self, server: &Server, table: &RoutingTable) -> bool {
         let excluded = match self.limit {
             LagLimit::Off => false,
             LagLimit::Cluster => server.is_behind(),
@@ -249,7 +249,7 @@ impl Demand<'_> {
     }
 
     /// Why such a server is excluded, for people.
-    fn why_excluded(&self, server: &Server) -> Cow<'static, str> {
+    pub(super) fn why_excluded(&self, server: &Server) -> Cow<'static, str> {
         let limit = match self.limit {
             LagLimit::AtMost(limit) => format!("limit {} ms", limit.as_millis()),
             _ => match self.cluster_limit {
@@ -407,51 +407,8 @@ fn is_primary(server: &Server, table: &RoutingTable) -> bool {
     table.term().is_some_and(|term| term.server.id == server.id)
 }
 
-/// Why each server that was not chosen was not.
-pub fn not_chosen(
-    decision: &Decision,
-    demand: Demand<'_>,
-    table: &RoutingTable,
-) -> Vec<(Arc<Server>, Cow<'static, str>)> {
-    let chosen = match &decision.target {
-        Target::Replica(server) => Some(server.id),
-        _ => None,
-    };
-    let primary = table.term().map(|term| term.server.clone());
-    let mut others: Vec<(Arc<Server>, Cow<'static, str>)> = Vec::new();
-    if let Some(primary) = &primary
-        && chosen != Some(primary.id)
-    {
-        match decision.target {
-            Target::Replica(_) => others.push((primary.clone(), "primary: a replica can serve it".into())),
-            Target::Nowhere => {
-                others.push((primary.clone(), "primary: [routing] when_stale forbids it".into()))
-            }
-            _ => {}
-        }
-    }
-    let could_be_replica = matches!(decision.target, Target::Replica(_) | Target::Nowhere)
-        || matches!(decision.reason, Reason::Stale | Reason::NoReplica);
-    for server in table.replicas.servers().iter().filter(|server| Some(server.id) != chosen) {
-        let why = match decision.target {
-            _ if primary.as_ref().is_some_and(|primary| primary.id == server.id) => continue,
-            _ if server.is_suspect() => "it does not answer".into(),
-            _ if could_be_replica && server.weight == 0 => "its weight is 0".into(),
-            _ if could_be_replica && demand.excludes(server, table) => demand.why_excluded(server),
-            Target::Replica(_) if !server.has_all(demand.wanted) => {
-                "not known to have the writes that must be seen".into()
-            }
-            Target::Replica(_) => "not its turn".into(),
-            _ => "the statement cannot run on a replica now".into(),
-        };
-        others.push((server.clone(), why));
-    }
-    others.extend(table.out.iter().map(|out| (out.server.clone(), out.cause.into())));
-    others
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         backend::Fleet,
@@ -462,7 +419,7 @@ mod tests {
     };
     use tokio_util::sync::CancellationToken;
 
-    const FREE: Situation<'_> = Situation {
+    pub(in crate::routing) const FREE: Situation<'_> = Situation {
         in_transaction: false,
         pinned: None,
         has_primary: false,
@@ -480,7 +437,7 @@ mod tests {
         demand: ANY,
     };
 
-    const ANY: Demand<'_> = Demand {
+    pub(in crate::routing) const ANY: Demand<'_> = Demand {
         limit: LagLimit::Cluster,
         cluster_limit: Some(Duration::from_secs(10)),
         when_stale: WhenStale::Primary,
@@ -489,7 +446,7 @@ mod tests {
     };
 
     /// db1 is primary; db2 and db3 take reads. How far they are behind, in ms.
-    fn replicas(lag_ms: [Option<u64>; 2]) -> RoutingTable {
+    pub(in crate::routing) fn replicas(lag_ms: [Option<u64>; 2]) -> RoutingTable {
         let config = Config::for_tests(&["db1:3306", "db2:3306", "db3:3306"]);
         let servers: Vec<_> = Fleet::new(&config).unwrap().servers.iter().cloned().collect();
         for (server, lag) in servers[1..].iter().zip(lag_ms) {
@@ -519,7 +476,7 @@ mod tests {
         targets.join(" ")
     }
 
-    fn at_most(ms: u64) -> Demand<'static> {
+    pub(in crate::routing) fn at_most(ms: u64) -> Demand<'static> {
         Demand { limit: LagLimit::AtMost(Duration::from_millis(ms)), ..ANY }
     }
 
@@ -581,25 +538,6 @@ mod tests {
         assert_eq!(reads(&table, demand), "db3:plain_read", "waiting on the other would be in vain");
         table.replicas.servers()[0].note_applied(&position);
         assert_eq!(reads(&table, demand), "db2:plain_read", "it is late, but has this write");
-    }
-
-    #[tokio::test]
-    async fn every_server_that_was_not_chosen_says_why() {
-        let table = replicas([Some(2300), Some(20)]);
-        let statement = classify(b"SELECT 1", &Syntax::default());
-        let check = |demand: Demand<'_>, expected: &[&str]| {
-            let decision = decide(&statement, Situation { demand, ..FREE }, &table, &Published::default());
-            let why: Vec<_> = not_chosen(&decision, demand, &table)
-                .into_iter()
-                .map(|(server, why)| format!("{} {why}", &server.name[..3]))
-                .collect();
-            assert_eq!(why, expected);
-        };
-        check(at_most(500), &["db1 primary: a replica can serve it", "db2 lag 2300 ms, limit 500 ms"]);
-        check(at_most(10), &["db2 lag 2300 ms, limit 10 ms", "db3 lag 20 ms, limit 10 ms"]);
-        table.replicas.servers()[0].set_behind(true);
-        let db2 = "db2 lag 2300 ms, limit 10000 ms, back below half of it";
-        check(ANY, &["db1 primary: a replica can serve it", db2]);
     }
 
     /// Decides over a table without replicas.

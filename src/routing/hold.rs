@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::table::{Primary, Published, Term};
 
 /// The statements that wait.
@@ -42,6 +44,9 @@ pub enum NoPrimary {
         cause: String,
     },
 }
+
+/// How long it may take until somebody has looked at a primary that has refused a write.
+const LOOK: Duration = Duration::from_millis(200);
 
 struct Place<'a>(&'a AtomicUsize);
 
@@ -94,10 +99,35 @@ impl Hold {
         if let Some(term) = usable(published) {
             return Ok(term);
         }
-        let (most, timeout) = (
-            self.most.load(Ordering::Relaxed),
-            Duration::from_millis(self.timeout_ms.load(Ordering::Relaxed)),
-        );
+        self.wait(published, self.timeout()).await
+    }
+
+    /// The same for a statement that the primary has refused as read-only, at most until `until`: what the table says may be
+    /// of before that. If it says the same after a moment, the primary may have been opened again. Cancel safe.
+    ///
+    /// # Errors
+    /// The time is up, or too many wait.
+    pub async fn reopened(&self, published: &Published, until: Instant) -> Result<Arc<Term>, NoPrimary> {
+        let mut changes = published.changes();
+        let closed = async { while usable(published).is_some() && changes.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout_at(until.min(Instant::now() + LOOK), closed).await;
+        let left = until.saturating_duration_since(Instant::now());
+        match usable(published) {
+            _ if left.is_zero() => {
+                Err(NoPrimary::Timeout { waited: self.timeout(), cause: cause(published) })
+            }
+            Some(term) => Ok(term),
+            None => self.wait(published, left).await,
+        }
+    }
+
+    /// For how long each statement waits at most.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.load(Ordering::Relaxed))
+    }
+
+    async fn wait(&self, published: &Published, timeout: Duration) -> Result<Arc<Term>, NoPrimary> {
+        let most = self.most.load(Ordering::Relaxed);
         self.held.fetch_add(1, Ordering::Relaxed);
         let _place = Place(&self.waiting);
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {

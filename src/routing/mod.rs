@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod decide;
 pub mod hold;
+pub mod not_chosen;
 pub mod table;
 
 pub use table::{Epoch, Primary, Published, RoutingTable, Term};

@@ -15,6 +15,7 @@ mod lingering;
 pub(crate) mod login;
 mod named_locks;
 mod own;
+mod own_id;
 mod prepared;
 pub mod registry;
 mod relay;

@@ -2,13 +2,28 @@
 
 use dauphin_proto::reply;
 
-use super::{Session, SessionError, client::Packet, freshness::of_hint, route::Role, run::Attempts};
+use super::{
+    Session, SessionError,
+    client::Packet,
+    freshness::of_hint,
+    route::{self, Last, Role},
+    run::Attempts,
+};
 use crate::{
     config::Consistency,
     error::ClientError,
-    routing::decide::{Target, not_chosen},
+    routing::{
+        RoutingTable,
+        decide::{Demand, Target},
+        not_chosen::{Chosen, not_chosen},
+    },
     sql::{OwnStatement, Setting},
 };
+
+/// What EXPLAIN ROUTE and SHOW LAST ROUTE answer with: a row for each server, whoever was chosen first.
+const COLUMNS: [&str; 4] = ["server", "chosen", "role", "reason"];
+
+type Row = Vec<Option<String>>;
 
 impl Session {
     pub(super) async fn own(&mut self, own: &OwnStatement, packet: &Packet) -> Result<(), SessionError> {
@@ -38,14 +53,19 @@ impl Session {
             }
             Target::Nowhere => (None, Role::Replica),
         };
-        let name = server.as_ref().map_or("(none)".to_owned(), |server| server.name.clone());
-        let mut rows = vec![row(&[&name, "yes", role.label(), decision.reason.label()])];
-        for (other, why) in not_chosen(&decision, self.demand(&statement, &wanted), &table) {
-            if server.as_ref().is_none_or(|server| server.id != other.id) {
-                rows.push(row(&[&other.name, "no", self.role_now(&other).label(), &why]));
-            }
+        let chosen = Chosen { server: server.as_deref(), role, reason: decision.reason };
+        let rows = self.route_rows(chosen, self.demand(&statement, &wanted), &table);
+        self.show(&COLUMNS, &rows).await
+    }
+
+    /// Who was chosen, then the others and why not they.
+    fn route_rows(&self, chosen: Chosen<'_>, demand: Demand<'_>, table: &RoutingTable) -> Vec<Row> {
+        let name = chosen.server.map_or("(none)", |server| &server.name);
+        let mut rows = vec![row(&[name, "yes", chosen.role.label(), chosen.reason.label()])];
+        for (other, why) in not_chosen(chosen, demand, table) {
+            rows.push(row(&[&other.name, "no", self.role_now(&other).label(), &why]));
         }
-        self.show(&["server", "chosen", "role", "reason"], &rows).await
+        rows
     }
 
     fn known(
@@ -56,14 +76,16 @@ impl Session {
         (server, role)
     }
 
-    /// Where the last statement went, and why.
+    /// Where the last statement went, and why; and why one like it would go to none of the others now.
     async fn last_route(&mut self) -> Result<(), SessionError> {
-        let rows = self
-            .route
-            .last
-            .as_ref()
-            .map(|(server, role, reason)| row(&[&server.name, role.label(), reason.label()]));
-        self.show(&["server", "role", "reason"], &Vec::from_iter(rows)).await
+        let rows = self.route.last.as_ref().map(|last| {
+            let Last { server, role, reason, statement } = last;
+            let statement = statement.as_ref().unwrap_or(&route::SERVER);
+            let wanted = self.wanted(statement);
+            let chosen = Chosen { server: Some(server), role: *role, reason: *reason };
+            self.route_rows(chosen, self.demand(statement, &wanted), &self.context.published.load())
+        });
+        self.show(&COLUMNS, &rows.unwrap_or_default()).await
     }
 
     async fn router_set(&mut self, setting: &Setting) -> Result<(), SessionError> {
@@ -83,13 +105,13 @@ impl Session {
         Ok(self.say_ok().await?)
     }
 
-    async fn show(&mut self, columns: &[&str], rows: &[Vec<Option<String>>]) -> Result<(), SessionError> {
+    async fn show(&mut self, columns: &[&str], rows: &[Row]) -> Result<(), SessionError> {
         let mut out = Vec::new();
         reply::put_result_set(&mut out, 1, columns, rows, self.status, self.client.dialect());
         Ok(self.client.send(&out).await?)
     }
 }
 
-fn row(values: &[&str]) -> Vec<Option<String>> {
+fn row(values: &[&str]) -> Row {
     values.iter().map(|value| Some((*value).to_owned())).collect()
 }

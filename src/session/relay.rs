@@ -15,10 +15,11 @@ use dauphin_proto::{
 use super::{
     client::Client,
     learn::{Reported, Tracks},
+    own_id::{self, Found},
     writes::{SharedWrites, TransactionTokens},
 };
 use crate::{
-    backend::{Exchange, Lease, State, exchange::BackendLost},
+    backend::{Exchange, Lease, State, connect::ServerError, exchange::BackendLost},
     topology::{
         Flavour,
         gtid::{Frontier, LastWrite},
@@ -27,6 +28,11 @@ use crate::{
 
 /// ER_SERVER_SHUTDOWN: the server is going.
 pub const SHUTTING_DOWN: u16 = 1053;
+/// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
+pub const SERVER_IS_READ_ONLY: u16 = 1290;
+/// The options that 1290 names then, in every language. Others have other options' names: `--secure-file-priv`,
+/// `--skip-grant-tables`.
+const READ_ONLY_OPTIONS: [&[u8]; 2] = [b"--read-only", b"--super-read-only"];
 
 /// What of the session a response can change.
 #[derive(Debug)]
@@ -85,7 +91,7 @@ pub enum Relayed {
     /// The client has the whole response.
     Whole(Lease, Box<Outcome>),
     /// The first packet was an error that was to be withheld: the client has got nothing.
-    Withheld(Lease, u16),
+    Withheld(Lease, ServerError),
 }
 
 /// Why forwarding failed.
@@ -115,6 +121,8 @@ pub struct Manner<'a> {
     pub withhold: &'a [u16],
     /// The largest buffer for a response that keeps coming.
     pub result_buffer: usize,
+    /// What the one row of the response is to say: see [`own_id`].
+    pub own_id: Option<u32>,
 }
 
 /// Forwards one whole response. Not cancel safe: the backend connection is closed.
@@ -155,12 +163,15 @@ pub async fn relay(
             exchange.fill().await.map_err(|lost| relay.lost(lost))?;
         }
         wanting = true;
+        if !relay.puts_own_id(&mut exchange) {
+            continue;
+        }
         match relay.pass_on(&mut exchange, client).await? {
             Passed::On => {}
             Passed::FileWanted => relay.forward_file(&mut exchange, client).await?,
-            Passed::Withheld(code) => {
+            Passed::Withheld(error) => {
                 let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
-                return Ok(Relayed::Withheld(lease, code));
+                return Ok(Relayed::Withheld(lease, error));
             }
         }
         exchange.widen(relay.manner.result_buffer);
@@ -175,7 +186,7 @@ pub async fn relay(
 enum Passed {
     On,
     FileWanted,
-    Withheld(u16),
+    Withheld(ServerError),
 }
 
 struct Relay<'a> {
@@ -193,6 +204,20 @@ impl Relay<'_> {
     fn lost(&self, lost: BackendLost) -> RelayError {
         let sequence = self.tracker.is_between_packets().then(|| self.tracker.next_sequence());
         RelayError::Backend { lost, delivered: self.delivered, sequence }
+    }
+
+    /// Says the response's one row with the session's id, if it is to; `false` while it has not come. Nothing is forwarded
+    /// before.
+    fn puts_own_id(&self, exchange: &mut Exchange) -> bool {
+        let Some(id) = self.manner.own_id.filter(|_| !self.delivered) else { return true };
+        match own_id::find(exchange.unread(), self.manner.shape, id) {
+            Found::NotYet => false,
+            Found::Nothing => true,
+            Found::Row(range, row) => {
+                exchange.replace(range, &row);
+                true
+            }
+        }
     }
 
     /// Forwards what is in the exchange's buffer, as far as it is complete.
@@ -217,11 +242,11 @@ impl Relay<'_> {
                     let packet = &mut buffer[at..at + length];
                     if kind == Kind::Err
                         && !self.delivered
-                        && let Some(code) = self.withheld(packet, at == 0)
+                        && let Some(error) = self.withheld(packet, at == 0)
                     {
                         self.rewritten.clear();
                         exchange.advance(at + length);
-                        return Ok(Passed::Withheld(code));
+                        return Ok(Passed::Withheld(error));
                     }
                     let before = at;
                     match self.look_into(packet, kind) {
@@ -278,12 +303,14 @@ impl Relay<'_> {
         packet::put_with(&mut self.rewritten, sequence, |out| reply::put_eof(out, 0, now));
     }
 
-    /// The error's number, if it is one that is not for the client: as the first packet, or, where the server goes down
-    /// under a read, as long as the client has got nothing.
-    fn withheld(&self, packet: &[u8], is_first: bool) -> Option<u16> {
-        let code = reply::Err::parse(&packet[HEADER..]).ok()?.code;
-        let is_meant = self.manner.withhold.contains(&code) && (is_first || code == SHUTTING_DOWN);
-        is_meant.then_some(code)
+    /// The error, if it is one that is not for the client: as the first packet, or, where the server goes down under a read,
+    /// as long as the client has got nothing.
+    fn withheld(&self, packet: &[u8], is_first: bool) -> Option<ServerError> {
+        let error = reply::Err::parse(&packet[HEADER..]).ok()?;
+        let is_meant = self.manner.withhold.contains(&error.code)
+            && (is_first || error.code == SHUTTING_DOWN)
+            && (error.code != SERVER_IS_READ_ONLY || names_read_only(error.message));
+        is_meant.then(|| error.into())
     }
 
     /// Takes in what a packet says; answers what the client gets in its place, if that differs.
@@ -385,6 +412,11 @@ impl Relay<'_> {
             left -= n;
         }
     }
+}
+
+/// Whether the option that prevents a statement is one that makes the server read-only.
+fn names_read_only(message: &[u8]) -> bool {
+    READ_ONLY_OPTIONS.iter().any(|option| message.windows(option.len()).any(|part| part == *option))
 }
 
 /// Whether a flag is set in a server's status.

@@ -13,12 +13,34 @@ pub use crate::routing::decide::Role;
 /// Where the last statement went.
 #[derive(Debug, Default)]
 pub struct Route {
-    /// The server that ran it, and why it.
-    pub last: Option<(Arc<Server>, Role, Reason)>,
+    /// Of the last statement; `None` if it was sent to no server.
+    pub last: Option<Last>,
     /// Where the command that runs now was sent.
     pub sent_to: Option<(ServerId, Role)>,
     /// The number of the packet that ends the login.
     pub login_sequence: u8,
+}
+
+/// Where a statement was sent, and why there.
+#[derive(Debug)]
+pub struct Last {
+    /// The server.
+    pub server: Arc<Server>,
+    /// As what.
+    pub role: Role,
+    /// Why it.
+    pub reason: Reason,
+    /// The statement, if it had a text; known once it is done.
+    pub statement: Option<Arc<Statement>>,
+}
+
+impl Route {
+    /// The last statement is done: what it was is kept for who asks where it went.
+    pub fn done(&mut self, statement: Arc<Statement>) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.statement.is_none()) {
+            last.statement = Some(statement);
+        }
+    }
 }
 
 fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {

@@ -3,6 +3,7 @@
 use std::{io, pin::pin, sync::Arc};
 
 use dauphin_proto::{command, reply::status, response::Shape};
+use tokio::time::Instant;
 
 use super::{
     Session, SessionError,
@@ -12,12 +13,13 @@ use super::{
     learn,
     lingering::{InsertId, Lingering},
     registry::Activity,
-    relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SHUTTING_DOWN},
-    route::{self, Role},
+    relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SERVER_IS_READ_ONLY, SHUTTING_DOWN},
+    route::{self, Last, Role},
 };
 use crate::{
     backend::{
-        BackendLost, ConnectError, Exchange, Lease, Server, ServerId, server::LeaseError, state::is_on,
+        BackendLost, ConnectError, Exchange, Lease, Server, ServerId, connect::ServerError,
+        server::LeaseError, state::is_on,
     },
     catalogue::Changing,
     error::{Answer, ClientError},
@@ -26,15 +28,12 @@ use crate::{
         Term,
         decide::{Decision, Reason, Situation, Target, decide},
     },
-    sql::{Change, Effect, Needs, Statement, Syntax, normalise},
+    sql::{self, Change, Effect, Needs, Statement, Syntax, normalise},
     topology::{Flavour, gtid::Written},
 };
 
 /// Errors by which a read-only server refuses a write; MySQL's 1290 and 1792, and 1836 while it is in read-only mode.
-const READ_ONLY_SERVER: [u16; 4] = [1290, 1792, 1836, SHUTTING_DOWN];
-
-/// ER_OPTION_PREVENTS_STATEMENT: "running with the --read-only option".
-const SERVER_IS_READ_ONLY: u16 = 1290;
+const READ_ONLY_SERVER: [u16; 4] = [SERVER_IS_READ_ONLY, 1792, 1836, SHUTTING_DOWN];
 
 /// How often a statement is tried anew before its last error is told, whatever the number of servers.
 const MOST_ATTEMPTS: usize = 16;
@@ -66,6 +65,8 @@ pub(super) enum Again {
     Anywhere(String),
     /// Once there is a primary again: its term ended before anything was sent.
     Held,
+    /// Once there is a primary that takes writes: it has refused this one, of which nothing was done, as read-only.
+    ReadOnly(Box<ServerError>),
 }
 
 /// What earlier attempts at a statement have taught.
@@ -75,6 +76,17 @@ pub(super) struct Attempts {
     to_primary: Option<Reason>,
     count: usize,
     last: String,
+    refused: Option<Box<Refused>>,
+}
+
+/// The primary is read-only.
+struct Refused {
+    /// Its words.
+    error: Box<ServerError>,
+    /// Since when that is known.
+    since: Instant,
+    /// Whether it was so at the last attempt.
+    again: bool,
 }
 
 impl Attempts {
@@ -83,11 +95,13 @@ impl Attempts {
     /// # Errors
     /// There have been enough.
     pub fn learn(&mut self, again: Again, metrics: &Metrics) -> Result<(), ClientError> {
-        if matches!(again, Again::Held) {
-            return Ok(());
-        }
-        self.count += 1;
         let cause = match again {
+            Again::Held => return Ok(()),
+            Again::ReadOnly(error) => {
+                let since = self.refused.as_ref().map_or_else(Instant::now, |refused| refused.since);
+                self.refused = Some(Box::new(Refused { error, since, again: true }));
+                return Ok(());
+            }
             Again::NotOn(server) => {
                 self.tried.push(server);
                 Retry::OtherReplica
@@ -96,12 +110,12 @@ impl Attempts {
                 self.to_primary = Some(reason);
                 Retry::OnPrimary
             }
-            Again::Held => Retry::Anywhere,
             Again::Anywhere(cause) => {
                 self.last = cause;
                 Retry::Anywhere
             }
         };
+        self.count += 1;
         metrics.retried(cause);
         if self.count > MOST_ATTEMPTS { Err(ClientError::no_server(&self.last)) } else { Ok(()) }
     }
@@ -141,7 +155,9 @@ impl Session {
             return Box::pin(self.kill(kill.id, kill.query_only, packet)).await;
         }
         let statement = self.resolved(statement).await;
-        self.run_known(packet, &statement).await
+        let outcome = self.run_known(packet, &statement).await;
+        self.route.done(statement);
+        outcome
     }
 
     /// The statement, with what is known of the stored code that it uses.
@@ -215,6 +231,11 @@ impl Session {
         statement: &Arc<Statement>,
         attempts: &mut Attempts,
     ) -> Result<Option<Borrowed>, Failure> {
+        if let Some(refused) = attempts.refused.as_mut().filter(|refused| refused.again) {
+            refused.again = false;
+            Box::pin(self.await_reopened(refused)).await?;
+        }
+        self.route.last = None;
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -351,6 +372,16 @@ impl Session {
         })
     }
 
+    /// Waits for a primary that takes writes; if there is none in time, the client is told what the last one said.
+    async fn await_reopened(&mut self, refused: &Refused) -> Result<(), Failure> {
+        // Whoever changes the primary waits for the connections to the old one.
+        self.let_go().await;
+        let hold = &self.context.hold;
+        let reopened = pin!(hold.reopened(&self.context.published, refused.since + hold.timeout()));
+        let reopened = self.waits(Activity::WaitingForPrimary, reopened).await?;
+        reopened.map(drop).map_err(|_| Failure::Told(ServerError::clone(&refused.error).into()))
+    }
+
     async fn take_replica(
         &mut self,
         server: &Arc<Server>,
@@ -423,17 +454,17 @@ impl Session {
         statement: &Arc<Statement>,
         shape: Shape,
     ) -> Result<Attempt<()>, Failure> {
-        let may_repeat = self.repeatable(statement, &borrowed) && !packet.is_partial();
+        let is_whole = !packet.is_partial();
+        let may_repeat = self.repeatable(statement, &borrowed) && is_whole;
         let sent = self.send(borrowed, packet, statement, may_repeat).await?;
         let (exchange, borrowed) = match sent {
             Attempt::Done(sent) => sent,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
         let manner = Manner {
-            shape,
-            statement_id: None,
-            withhold: self.withhold(statement, &borrowed),
-            result_buffer: self.context.config.limits.result_buffer,
+            withhold: self.withhold(statement, &borrowed, is_whole),
+            own_id: self.own_id(statement),
+            ..self.manner(shape)
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
             Attempt::Done((lease, outcome)) => {
@@ -544,7 +575,7 @@ impl Session {
             let (command, text) = packet.payload().split_first()?;
             (*command == command::code::QUERY).then(|| sample(text, &self.syntax()))
         });
-        self.route.last = Some((server.clone(), role, reason));
+        self.route.last = Some(Last { server: server.clone(), role, reason, statement: None });
         self.route.sent_to = Some((server.id, role));
     }
 
@@ -607,6 +638,17 @@ impl Session {
         Ok(())
     }
 
+    /// An ordinary response of this shape.
+    pub(super) fn manner(&self, shape: Shape) -> Manner<'static> {
+        let result_buffer = self.context.config.limits.result_buffer;
+        Manner { shape, statement_id: None, withhold: &[], result_buffer, own_id: None }
+    }
+
+    /// The session's id, if that is what the statement asks for.
+    pub(super) fn own_id(&self, statement: &Statement) -> Option<u32> {
+        statement.needs.contains(Needs::OWN_ID).then_some(self.registered.entry.id)
+    }
+
     /// Forwards the response.
     pub(super) async fn receive(
         &mut self,
@@ -632,7 +674,7 @@ impl Session {
                 self.context.metrics.relayed(outcome.bytes);
                 Ok(Attempt::Done((lease, outcome)))
             }
-            Ok(Relayed::Withheld(lease, SHUTTING_DOWN)) => {
+            Ok(Relayed::Withheld(lease, error)) if error.code == SHUTTING_DOWN => {
                 drop(lease);
                 sent.lease_server.suspect("it is shutting down");
                 Ok(Attempt::Again(match sent.role {
@@ -643,6 +685,13 @@ impl Session {
             Ok(Relayed::Withheld(lease, _)) if sent.bound => {
                 self.return_unused(lease, true);
                 Err(ClientError::read_only_transaction().into())
+            }
+            Ok(Relayed::Withheld(lease, error)) if sent.role == Role::Primary => {
+                sent.lease_server.look_again();
+                if let Some(lease) = self.keep_insert_id(lease).await {
+                    lease.release();
+                }
+                Ok(Attempt::Again(Again::ReadOnly(Box::new(error))))
             }
             Ok(Relayed::Withheld(lease, _)) => {
                 lease.release();
@@ -669,18 +718,32 @@ impl Session {
         !borrowed.bound && matches!(statement.effect, Effect::Read) && self.context.config.routing.retry_reads
     }
 
-    /// Errors of a replica's that are not for the client: a read that is none after all goes to the primary, and in a
-    /// read-only transaction the primary would name the transaction, not the server, as the reason.
-    pub(super) fn withhold(&self, statement: &Statement, sent: &Sent) -> &'static [u16] {
+    /// Errors that are not for the client: a read that is none after all goes to the primary, a write that the primary does
+    /// not take waits until it does, and in a read-only transaction the primary would name the transaction, not the server,
+    /// as the reason. `is_whole`: the command can be sent again.
+    pub(super) fn withhold(&self, statement: &Statement, sent: &Sent, is_whole: bool) -> &'static [u16] {
         let plain_read = statement.effect == Effect::Read && statement.statements == 1;
-        if sent.role == Role::Primary {
-            return if plain_read && !sent.bound { &[SHUTTING_DOWN] } else { &[] };
-        }
-        match (sent.bound, plain_read) {
-            (false, true) => &READ_ONLY_SERVER,
-            (true, _) if relay::has(self.status, status::IN_TRANS_READONLY) => &[SERVER_IS_READ_ONLY],
+        match (sent.role, sent.bound) {
+            (_, false) if !is_whole => &[],
+            (Role::Primary, false) if plain_read => &[SHUTTING_DOWN],
+            (Role::Primary, false) if self.is_undone_by_refusal(statement) => &[SERVER_IS_READ_ONLY],
+            (Role::Replica, false) if plain_read => &READ_ONLY_SERVER,
+            (Role::Replica, true) if relay::has(self.status, status::IN_TRANS_READONLY) => {
+                &[SERVER_IS_READ_ONLY]
+            }
             _ => &[],
         }
+    }
+
+    /// Whether nothing is done of a statement that a server refuses as read-only. It does so before the statement begins, and
+    /// at the commit, with a rollback; stored code and assignments may have done something before that.
+    fn is_undone_by_refusal(&self, statement: &Statement) -> bool {
+        statement.effect == Effect::Write
+            && statement.reason == sql::Reason::DataChange
+            && statement.statements == 1
+            && statement.changes.is_empty()
+            && !statement.needs.contains(Needs::LAST_INSERT_ID)
+            && self.state.autocommit()
     }
 
     /// A connection was lost before the client got anything.

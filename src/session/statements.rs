@@ -68,9 +68,7 @@ impl Session {
                     continue;
                 }
             };
-            let result_buffer = self.context.config.limits.result_buffer;
-            let manner =
-                Manner { shape: Shape::Prepare, statement_id: Some(id), withhold: &[], result_buffer };
+            let manner = Manner { statement_id: Some(id), ..self.manner(Shape::Prepare) };
             match self.receive(exchange, manner, &sent, may_repeat).await? {
                 Attempt::Again(again) => attempts.learn(again, &self.context.metrics)?,
                 Attempt::Done((mut lease, outcome)) => {
@@ -89,6 +87,7 @@ impl Session {
                         );
                     }
                     self.settle(lease, &NO_NEEDS, &outcome, sent.bound).await;
+                    self.route.done(statement);
                     return Ok(());
                 }
             }
@@ -125,6 +124,7 @@ impl Session {
         let place = std::mem::take(&mut prepared.place);
         executed.statement = self.resolved(executed.statement).await;
         let outcome = self.execute_somewhere(packet, id, &executed, place).await;
+        self.route.done(executed.statement);
         self.tell(outcome).await
     }
 
@@ -170,7 +170,8 @@ impl Session {
         id: u32,
         executed: &Executed,
     ) -> Result<Attempt<()>, Failure> {
-        let may_repeat = self.repeatable(&executed.statement, &borrowed) && !packet.is_partial();
+        let is_whole = !packet.is_partial();
+        let may_repeat = self.repeatable(&executed.statement, &borrowed) && is_whole;
         let mut borrowed = match self.prepare_there(borrowed, &executed.source, may_repeat).await? {
             Attempt::Done(borrowed) => borrowed,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
@@ -181,10 +182,9 @@ impl Session {
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
         let manner = Manner {
-            shape: Shape::Query,
-            statement_id: None,
-            withhold: self.withhold(&executed.statement, &sent),
-            result_buffer: self.context.config.limits.result_buffer,
+            withhold: self.withhold(&executed.statement, &sent, is_whole),
+            own_id: self.own_id(&executed.statement),
+            ..self.manner(Shape::Query)
         };
         match self.receive(exchange, manner, &sent, may_repeat).await? {
             Attempt::Again(again) => {
@@ -406,7 +406,7 @@ impl Session {
         match std::mem::take(&mut prepared.place) {
             Place::Nowhere => self.say_ok().await?,
             Place::Own(lease) => {
-                let outcome = self.on_own(packet, &source, lease, Shape::Status).await;
+                let outcome = self.on_own(packet, &source, lease, self.manner(Shape::Status)).await;
                 if let Ok((lease, _)) = outcome {
                     lease.release();
                     return Ok(());
@@ -415,7 +415,7 @@ impl Session {
             }
             Place::Bound => {
                 let Some(lease) = self.binding.take() else { return Ok(self.say_ok().await?) };
-                let outcome = self.on_own(packet, &source, lease, Shape::Status).await;
+                let outcome = self.on_own(packet, &source, lease, self.manner(Shape::Status)).await;
                 match outcome {
                     Ok((lease, outcome)) => self.settle(lease, &NO_NEEDS, &outcome, true).await,
                     Err(failure) => return self.tell::<()>(Err(failure)).await,
@@ -430,14 +430,15 @@ impl Session {
         let Some(prepared) = self.prepared.get(id) else {
             return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_fetch"))).await?);
         };
-        let source = prepared.source.clone();
+        let (source, statement) = (prepared.source.clone(), prepared.statement.clone());
         let (lease, own) = match std::mem::take(&mut prepared.place) {
             Place::Own(lease) => (Some(lease), true),
             Place::Bound => (self.binding.take(), false),
             Place::Nowhere => (None, false),
         };
         let Some(lease) = lease else { return Ok(self.say(ClientError::no_cursor(id)).await?) };
-        let (lease, outcome) = match self.on_own(packet, &source, lease, Shape::Rows).await {
+        let manner = Manner { own_id: self.own_id(&statement), ..self.manner(Shape::Rows) };
+        let (lease, outcome) = match self.on_own(packet, &source, lease, manner).await {
             Ok(done) => done,
             Err(failure) => return self.tell::<()>(Err(failure)).await,
         };
@@ -469,11 +470,11 @@ impl Session {
         packet: &mut Packet,
         source: &Arc<Source>,
         mut lease: Lease,
-        shape: Shape,
+        manner: Manner<'_>,
     ) -> Result<(Lease, Box<Outcome>), Failure> {
         let role = role_of(&lease);
         set_statement_id(&mut lease, packet, source);
-        self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, shape)
+        self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, manner)
             .await
     }
 
@@ -482,13 +483,11 @@ impl Session {
         &mut self,
         packet: &mut Packet,
         borrowed: Borrowed,
-        shape: Shape,
+        manner: Manner<'_>,
     ) -> Result<(Lease, Box<Outcome>), Failure> {
         let Attempt::Done((exchange, sent)) = self.send(borrowed, packet, &NO_NEEDS, false).await? else {
             return Err(Failure::Broken("the connection with what was asked for is lost"));
         };
-        let result_buffer = self.context.config.limits.result_buffer;
-        let manner = Manner { shape, statement_id: None, withhold: &[], result_buffer };
         match self.receive(exchange, manner, &sent, false).await? {
             Attempt::Done(done) => Ok(done),
             Attempt::Again(_) => Err(Failure::Broken("the connection with what was asked for is lost")),

@@ -88,10 +88,12 @@ impl Lags {
         Some(now.saturating_duration_since(since))
     }
 
-    /// Whether that is all there is to know: a server that lacks what was committed before the first sample is behind for
-    /// longer, and only its heartbeat tells how long.
-    pub fn is_exact(&self, executed: &Gtids) -> bool {
-        self.0.as_ref().is_some_and(|history| executed.covers(&history.first))
+    /// The same, if it is known: a server that lacks what was committed before the first sample is behind for longer, and
+    /// only what is `said` of it tells how long, by its heartbeat or by itself.
+    pub fn known(&self, executed: &Gtids, now: Instant, said: Option<Duration>) -> Option<Duration> {
+        let least = self.of(executed, now)?;
+        let is_exact = self.0.as_ref().is_some_and(|history| executed.covers(&history.first));
+        if is_exact { Some(least) } else { said.map(|said| said.max(least)) }
     }
 
     /// Forgets everything: another server is primary.

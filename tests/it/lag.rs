@@ -73,8 +73,12 @@ fn when_all_are_too_far_behind_the_policy_decides() {
         all_behind(stage).await;
         let mut client = stage.client().await;
         assert_eq!(shares(stage, &mut client, "", 4).await, [4, 0, 0]);
-        let route: Option<(String, String, String)> = client.query_first("SHOW LAST ROUTE").await.unwrap();
-        assert_eq!(route, Some(("db1".into(), "primary".into(), "stale_replica".into())));
+        let route: Vec<(String, String, String, String)> = client.query("SHOW LAST ROUTE").await.unwrap();
+        assert_eq!(route[0], ("db1".into(), "yes".into(), "primary".into(), "stale_replica".into()));
+        for (server, chosen, role, why) in &route[1..] {
+            assert_eq!((chosen.as_str(), role.as_str()), ("no", "replica"), "{server}");
+            assert!(lag_in(why) > 1000, "{server}: {why}");
+        }
         restore(stage).await;
     });
     check_apart("routing.max_replica_lag = \"1s\"\nrouting.when_stale = \"replica\"", async |stage| {
@@ -90,6 +94,8 @@ fn when_all_are_too_far_behind_the_policy_decides() {
         let error = server_error(client.query_drop("SELECT COUNT(*) FROM n").await);
         assert_eq!(error.code, 9001);
         assert!(error.message.contains("further behind than 1000 ms"), "{}", error.message);
+        let route: Vec<Row> = client.query("SHOW LAST ROUTE").await.unwrap();
+        assert!(route.is_empty(), "it went nowhere");
         client.query_drop("SET @a = 1").await.unwrap();
         client.query_drop("INSERT INTO n VALUES (77)").await.unwrap();
         assert_eq!(shares(stage, &mut client, "/* dauphin:primary */", 2).await, [2, 0, 0]);
@@ -145,6 +151,33 @@ fn a_heartbeat_shows_how_late_a_replica_is_that_was_late_before_dauphin_started(
         eventually(10, "db2 catches up", async || lag_ms(&dauphin, "db2").await < Some(500)).await;
         assert_eq!(count(stage, 0, "SELECT COUNT(*) FROM dauphin.heartbeat").await, 1, "the same row");
         without_heartbeat(stage, dauphin).await;
+        delay(stage, 2, 0).await;
+    });
+}
+
+#[test]
+fn without_a_heartbeat_a_replica_that_was_late_before_dauphin_started_says_itself_how_late_or_nobody_knows() {
+    check_apart("monitor.heartbeat = \"off\"", async |stage| {
+        prepare(stage, &[2]).await;
+        stage.admin(1).await.query_drop("STOP REPLICA SQL_THREAD").await.unwrap();
+        stage.admin(0).await.query_drop("INSERT INTO n VALUES (2)").await.unwrap();
+        let late_since = Instant::now();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let dauphin = Dauphin::start(stage.cluster, "monitor.heartbeat = \"off\"").await;
+        let known_since = Instant::now();
+        eventually(10, "db3 is known to be as late as it says", async || {
+            // It counts in whole seconds.
+            lag_ms(&dauphin, "db3").await > Some(late_since.elapsed().as_millis() as u64 - 1500)
+        })
+        .await;
+        assert!(
+            known_since.elapsed() < Duration::from_secs(4),
+            "by itself its lag would be as great by then"
+        );
+        assert_eq!(lag_ms(&dauphin, "db2").await, None, "it says nothing, as its applier is stopped");
+        stage.admin(1).await.query_drop("START REPLICA SQL_THREAD").await.unwrap();
+        eventually(10, "db2 catches up", async || lag_ms(&dauphin, "db2").await.is_some_and(|lag| lag < 500))
+            .await;
         delay(stage, 2, 0).await;
     });
 }

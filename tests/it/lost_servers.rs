@@ -10,7 +10,11 @@ use std::{
 
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Stage, check_apart, cluster::Node, eventually, server_error};
+use crate::support::{
+    Stage, check_apart,
+    cluster::{Node, options},
+    eventually, server_error,
+};
 
 #[test]
 fn no_read_fails_when_a_replica_dies_and_it_takes_reads_again_when_it_is_back() {
@@ -177,5 +181,41 @@ fn without_a_primary_so_many_writes_wait_and_no_longer_than_is_said() {
         assert!(timed_out.message.contains("[routing] hold_timeout"), "{timed_out}");
         assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(6), "{waited:?}");
         assert_eq!(second.query_first::<u32, _>("SELECT 1").await.unwrap(), Some(1), "reads go on");
+    });
+}
+
+#[test]
+fn no_write_fails_when_somebody_makes_the_primary_read_only_for_a_while() {
+    // Nobody looks until the primary has refused a write.
+    check_apart("monitor.interval = \"5s\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let (mut text, mut binary) = (stage.client().await, stage.client().await);
+        let insert = binary.prep("INSERT INTO t VALUES (?)").await.unwrap();
+        binary.exec_drop(&insert, (0,)).await.unwrap();
+        stage.admin(0).await.query_drop("SET GLOBAL read_only = ON").await.unwrap();
+        let began = Instant::now();
+        let text = tokio::spawn(async move { (text.query_drop("INSERT INTO t VALUES (1)").await, text) });
+        let binary = tokio::spawn(async move { binary.exec_drop(&insert, (2,)).await });
+        let admin = options("127.0.0.1".to_owned(), stage.dauphin.admin.port(), "admin", "");
+        let mut operator = Conn::new(admin).await.unwrap();
+        eventually(4, "both wait, and dauphin knows why", async || {
+            let plan: Option<(String, String)> =
+                operator.query_first("SHOW FAILOVER PLAN LIKE 'diagnosis'").await.unwrap();
+            plan.is_some_and(|(_, diagnosis)| diagnosis == "primary_read_only")
+        })
+        .await;
+        assert!(began.elapsed() < Duration::from_secs(4), "it was looked at at once");
+        assert!(!text.is_finished() && !binary.is_finished());
+        stage.admin(0).await.query_drop("SET GLOBAL read_only = OFF").await.unwrap();
+        let (outcome, mut client) = text.await.unwrap();
+        outcome.unwrap();
+        binary.await.unwrap().unwrap();
+        let rows: Option<u32> = client.query_first("SELECT COUNT(*) FROM t").await.unwrap();
+        assert_eq!(rows, Some(3));
+        // In a transaction the client must know: what it did before is not undone.
+        client.query_drop("BEGIN").await.unwrap();
+        stage.admin(0).await.query_drop("SET GLOBAL read_only = ON").await.unwrap();
+        assert_eq!(server_error(client.query_drop("INSERT INTO t VALUES (4)").await).code, 1290);
+        stage.admin(0).await.query_drop("SET GLOBAL read_only = OFF").await.unwrap();
     });
 }

@@ -23,6 +23,7 @@ mod lag;
 mod login;
 mod lost_servers;
 mod named_locks;
+mod own_id;
 mod own_statements;
 mod own_writes;
 mod pool;

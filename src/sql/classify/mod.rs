@@ -35,8 +35,9 @@ pub use self::body::{Body, Program, Reads, read_body};
 
 use self::batch::Batch;
 use super::cursor::Cursor;
+use super::needs::Needs;
 use super::reason::Reason;
-use super::statement::Statement;
+use super::statement::{Effect, Statement};
 use super::syntax::{Charset, Syntax};
 
 /// What `text` does when a server reads it under `syntax`.
@@ -55,8 +56,12 @@ pub fn classify(text: &[u8], syntax: &Syntax) -> Statement {
             return batch.finish(cursor);
         }
         let start = cursor.token.start as usize;
-        let facts = verb::statement(&mut cursor);
+        let mut facts = verb::statement(&mut cursor);
         cursor.skip_statement();
-        batch.add(facts, &text[start..cursor.token.start as usize], syntax);
+        let part = &text[start..cursor.token.start as usize];
+        if facts.effect == Effect::Read && own::asks_for_id(part, syntax) {
+            facts.needs |= Needs::OWN_ID;
+        }
+        batch.add(facts, part, syntax);
     }
 }

@@ -1,4 +1,5 @@
-//! dauphin's own statements, which no server sees: `EXPLAIN ROUTE ...`, `SHOW LAST ROUTE`, `ROUTER SET ...`.
+//! dauphin's own statements, which no server sees: `EXPLAIN ROUTE ...`, `SHOW LAST ROUTE`, `ROUTER SET ...`; and the question
+//! for the connection's id, which is answered with dauphin's.
 
 use std::time::Duration;
 
@@ -6,9 +7,10 @@ use super::facts::Facts;
 use super::verb::expect_end;
 use crate::sql::cursor::{Cursor, unquoted};
 use crate::sql::hint::lag_limit;
-use crate::sql::lexer::Kind;
+use crate::sql::lexer::{Kind, Lexer, Token};
 use crate::sql::reason::Reason;
 use crate::sql::statement::{Access, Consistency, Effect, LagLimit, OwnStatement, Setting};
+use crate::sql::syntax::Syntax;
 use crate::sql::words::Keyword;
 
 /// `EXPLAIN ROUTE statement`, to the end of the text; `EXPLAIN route` is the columns of a table of that name.
@@ -48,6 +50,52 @@ pub(super) fn router(cursor: &mut Cursor<'_>) -> Facts {
     let mut facts = own(OwnStatement::RouterSet(setting(&name, &value)));
     expect_end(cursor, &mut facts);
     facts
+}
+
+/// `SELECT CONNECTION_ID() [[AS] alias] [FROM DUAL] [LIMIT 1]`: one row, whose only value is the id.
+pub(super) fn asks_for_id(statement: &[u8], syntax: &Syntax) -> bool {
+    let mut lexer = Lexer::new(statement, *syntax);
+    let is_call = lexer.next().is(Keyword::Select)
+        && lexer.next().word.is_some_and(|word| word.text == "connection_id")
+        && lexer.next().is_punctuation(b'(')
+        && lexer.next().is_punctuation(b')');
+    is_call && ends_plainly(&mut lexer, statement)
+}
+
+/// Whether nothing follows that could change the value, or how often it comes.
+fn ends_plainly(lexer: &mut Lexer<'_>, statement: &[u8]) -> bool {
+    let may_name = |token: &Token| match token.kind {
+        Kind::Name | Kind::String => true,
+        Kind::Word => token.word.is_none(),
+        _ => false,
+    };
+    let mut token = lexer.next();
+    let is_alias = if token.is(Keyword::As) {
+        token = lexer.next();
+        true
+    } else {
+        may_name(&token)
+    };
+    if is_alias {
+        // Behind AS some words that are known are names too.
+        if !may_name(&token) && token.kind != Kind::Word {
+            return false;
+        }
+        token = lexer.next();
+    }
+    if token.is(Keyword::From) {
+        if !lexer.next().is(Keyword::Dual) {
+            return false;
+        }
+        token = lexer.next();
+    }
+    if token.is(Keyword::Limit) {
+        if lexer.next().text(statement) != b"1" {
+            return false;
+        }
+        token = lexer.next();
+    }
+    token.is_end()
 }
 
 fn setting(name: &str, value: &str) -> Setting {

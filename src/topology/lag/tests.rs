@@ -91,6 +91,18 @@ fn of_what_was_missing_from_the_start_only_the_least_is_known() {
 }
 
 #[test]
+fn of_what_was_missing_from_the_start_others_know_how_long_or_nobody() {
+    let (lags, start) = polled([10, 20]);
+    let known = |has: u64, said: Option<u64>| lags.known(&first(has), start + ms(4000), said.map(ms));
+    assert_eq!(known(3, None), None, "unknown is not the little that is sure");
+    assert_eq!(known(3, Some(90_000)), Some(ms(90_000)));
+    assert_eq!(known(3, Some(0)), Some(ms(4000)), "it is no less than what is sure");
+    assert_eq!(known(15, Some(90_000)), Some(ms(3750)), "of what came later dauphin knows best");
+    assert_eq!(known(20, None), Some(Duration::ZERO));
+    assert_eq!(Lags::default().known(&first(3), start, Some(ms(1))), None, "before the primary was asked");
+}
+
+#[test]
 fn a_primary_that_cannot_be_asked_freezes_nothing_but_the_news() {
     let (lags, start) = polled([10, 20]);
     assert_eq!(lags.of(&first(19), start + ms(60_500)), Some(ms(60_050)));

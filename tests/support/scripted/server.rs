@@ -1,6 +1,13 @@
 //! A server that speaks the protocol over TCP and does as its script says.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use dauphin::net::tls::PasswordKey;
 use dauphin_proto::{
@@ -39,7 +46,8 @@ pub struct FakeServer {
 #[derive(Debug)]
 struct Shared {
     name: &'static str,
-    read_only: bool,
+    is_replica: bool,
+    read_only: AtomicBool,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
     /// Behind which [`Greet::Held`] waits.
@@ -76,9 +84,16 @@ impl FakeServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound").to_string();
         let (inner, changed, door) = (Mutex::default(), watch::Sender::new(0), Gate::new());
-        let shared = Arc::new(Shared { name, read_only, inner, changed, door });
+        let shared =
+            Shared { name, is_replica: read_only, read_only: read_only.into(), inner, changed, door };
+        let shared = Arc::new(shared);
         tokio::spawn(accept(listener, shared.clone()));
         Self { name, address, shared }
+    }
+
+    /// What it says of itself from now on; what it does with writes is the script's.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.shared.read_only.store(read_only, Ordering::Relaxed);
     }
 
     /// The next statement that begins with `text` is answered so; several calls make a queue.
@@ -358,7 +373,7 @@ impl Peer {
     /// What a healthy server says to it.
     fn usual(&mut self, said: &str, payload: &[u8]) -> Vec<u8> {
         let now = status::AUTOCOMMIT | if self.in_transaction { status::IN_TRANS } else { 0 };
-        let read_only = if self.shared.read_only { "1" } else { "0" };
+        let read_only = if self.shared.read_only.load(Ordering::Relaxed) { "1" } else { "0" };
         let one = |value: &str| answer::packets(&answer::row_payloads(&["c"], &[&[value]], now));
         let starts = |text: &str| said.starts_with(text);
         if starts("SELECT VERSION()") {
@@ -379,7 +394,7 @@ impl Peer {
             answer::rows(&["Variable_name", "Value"], &[&["Uptime", "1000"]])
         } else if starts("SHOW REPLICA STATUS") {
             let columns = ["Replica_IO_Running", "Replica_SQL_Running"];
-            let status: &[&[&str]] = if self.shared.read_only { &[&["Yes", "Yes"]] } else { &[] };
+            let status: &[&[&str]] = if self.shared.is_replica { &[&["Yes", "Yes"]] } else { &[] };
             answer::rows(&columns, status)
         } else if starts("SELECT WAIT_FOR_EXECUTED_GTID_SET") {
             one("0")

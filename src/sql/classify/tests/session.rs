@@ -300,3 +300,50 @@ fn own_statements_are_not_for_servers() {
     assert!(mysql("explain route").is_read());
     assert!(!mysql("router").is_read());
 }
+
+#[test]
+fn the_plain_question_for_the_connection_s_id_is_told_from_others() {
+    for syntax in &BOTH {
+        let asks = |text: &str| classify(text.as_bytes(), syntax).needs.contains(Needs::OWN_ID);
+        for text in [
+            "select connection_id()",
+            " SELECT CONNECTION_ID ( ) ;",
+            "/* a */ select -- b\n connection_id(/* c */) # d",
+            "/* dauphin:primary */ select connection_id()",
+            "select connection_id() id",
+            "select connection_id() as `my id` from dual limit 1",
+            "select connection_id() 'id' limit 1;",
+            "select connection_id() as status",
+        ] {
+            assert!(asks(text), "{text}");
+        }
+        for text in [
+            "select connection_id",
+            "select connection_id() + 1",
+            "select -connection_id()",
+            "select (connection_id())",
+            "select connection_id(), 1",
+            "select connection_id() limit 0",
+            "select connection_id() limit 1, 1",
+            "select connection_id() limit 10",
+            "select connection_id() from t",
+            "select connection_id() from dual where 1",
+            "select connection_id() union select 2",
+            "select connection_id() as",
+            "select connection_id() id id",
+            "select connection_id() into @a",
+            "select connection_id() for update",
+            "select distinct connection_id()",
+            "select `connection_id`()",
+            "select a.connection_id()",
+            "select 'connection_id' ()",
+            "explain select connection_id()",
+            "do connection_id()",
+            "select 1; select connection_id()",
+            "select connection_id(); select 1",
+            "select connection_id(); select connection_id()",
+        ] {
+            assert!(!asks(text), "{text}");
+        }
+    }
+}
