@@ -206,9 +206,9 @@ pub const COMMANDS: &[Command] = &[
         arguments: LIKE,
         path: "events",
         verb: Verb::Show(Subject::Events),
-        help: "What happened to the cluster, and why; the oldest first",
+        help: "What happened to the cluster, and why; the latest 1000, the oldest first, those from before a restart too",
         columns: &[
-            column("id", "Counts from 1 since dauphin was started"),
+            column("id", "Counts from 1, and on after a restart"),
             column("at", "When: RFC 3339, UTC"),
             column("kind", "A word for scripts"),
             column("server", "Which server, if one"),

@@ -173,8 +173,7 @@ impl<C: Cluster> Controller<C> {
 
     /// An attempt that is repeated every second is not told every second.
     fn note_failover(&self, message: &str, server: &str) {
-        let events = self.control.events.all();
-        let last = events.iter().rev().find(|event| event.kind.starts_with("failover_"));
+        let last = self.control.events.latest(|event| event.kind.starts_with("failover_"));
         let is_again = last.is_some_and(|event| event.kind == "failover_failed");
         if !is_again {
             self.control.events.record("failover_started", Some(server), message);

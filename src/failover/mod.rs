@@ -497,8 +497,7 @@ impl<C: Cluster> Controller<C> {
             self.refusals += 1;
             self.retry_at = Instant::now() + Duration::from_secs(self.refusals.into()).min(MOST_PATIENCE);
             // What is refused again and again for the same reason is told once.
-            let events = self.control.events.all();
-            let told = events.iter().rev().find(|event| event.kind == "failover_failed");
+            let told = self.control.events.latest(|event| event.kind == "failover_failed");
             if self.refusals == 1 || told.is_none_or(|told| told.message != error) {
                 self.control.events.record("failover_failed", None, error);
             }
