@@ -284,7 +284,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "server",
         path: "drain",
         verb: Verb::Act(Deed::Drain),
-        help: "Takes a server out of rotation: running statements finish, no new ones come",
+        help: "Takes a server out of rotation until UNDRAIN, a restart of dauphin included: running statements finish, no new \
+               ones come",
         columns: RESULT,
     },
     Command {
@@ -300,7 +301,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         path: "pause",
         verb: Verb::Act(Deed::Pause),
-        help: "Holds new statements for the primary until RESUME, each for at most [routing] hold_timeout",
+        help: "Holds new statements for the primary until RESUME, a restart of dauphin included, each for at most \
+               [routing] hold_timeout; meanwhile nobody is promoted unless FAILOVER says so",
         columns: RESULT,
     },
     Command {

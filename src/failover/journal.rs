@@ -1,5 +1,5 @@
-//! What must outlive dauphin: the epoch, who is the primary, who was deposed, and how far an operation has come. One small
-//! file, replaced whole and synced before each step that it speaks of.
+//! What must outlive dauphin: the epoch, who is the primary, who was deposed, how far an operation has come, and what an
+//! operator has drained or paused. One small file, replaced whole and synced before each step that it speaks of.
 
 use std::{
     collections::BTreeMap,
@@ -37,6 +37,10 @@ pub struct Record {
     pub half_fenced: Option<String>,
     /// What tells this dauphin's heartbeat from those of others.
     pub dauphin: Option<String>,
+    /// The servers that an operator has drained.
+    pub drained: Vec<String>,
+    /// Whether an operator has paused what goes to the primary.
+    pub paused: bool,
     /// What was begun and has not ended.
     pub operation: Option<Operation>,
 }

@@ -23,6 +23,7 @@ mod login;
 mod lost_servers;
 mod named_locks;
 mod own_statements;
+mod orders;
 mod own_writes;
 mod pool;
 mod prepared;
