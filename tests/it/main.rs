@@ -15,6 +15,7 @@ mod command_line;
 mod commands;
 mod consistency;
 mod errors;
+mod fence_command;
 mod follow_ups;
 mod group_replication;
 mod kill;
