@@ -71,6 +71,10 @@ impl<C: Cluster> Controller<C> {
         let ms = began.elapsed().as_millis() as u64;
         match &done {
             Ok(()) => tracing::info!(server = %self.fleet.servers[at].name, act = label, ms, "done"),
+            // It is tried again every other second, and a clone may take hours.
+            Err(error @ ActError::BeingCloned) => {
+                tracing::debug!(server = %self.fleet.servers[at].name, act = label, ms, %error, "not done");
+            }
             Err(error) => {
                 tracing::warn!(server = %self.fleet.servers[at].name, act = label, ms, %error, "not done");
             }
