@@ -136,7 +136,8 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
         admin.listen()?
     };
     watching.spawn(admin.serve(listening));
-    let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, stop));
+    let outcome =
+        data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, &control, stop));
     stop_watching.cancel();
     watching.block_on(end_controller(controller));
     control.events.written(Duration::from_secs(1));
@@ -222,7 +223,11 @@ fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Serves until a signal or an operator asks it to stop.
-async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve_clients(
+    context: Arc<Context>,
+    control: &Control,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let listen = &context.config.listen;
     let listeners: Vec<Listener> = listen
         .addresses
@@ -238,7 +243,10 @@ async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow
     let fleet = context.fleet.clone();
     let tidying = tokio::spawn(async move { fleet.keep_tidy().await });
     tokio::select! {
-        signalled = stop_signal() => signalled?,
+        signalled = stop_signal() => {
+            signalled?;
+            control.events.record("shutdown", None, "stopping: a signal asks for it (SIGTERM or SIGINT)");
+        }
         () = stop.cancelled() => {}
     }
     stop.cancel();

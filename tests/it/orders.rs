@@ -51,6 +51,10 @@ fn the_events_of_before_a_restart_are_shown_after_it() {
             stage.dauphin.restart(&[]).await;
             let after = events(stage).await;
             assert_eq!(after[..before.len()], before[..]);
+            assert!(
+                after.iter().any(|(_, kind, _)| kind == "shutdown"),
+                "what was told last was written: {after:?}"
+            );
             let ids: Vec<u64> = after.iter().map(|(id, ..)| *id).collect();
             assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>());
             let starts = after.iter().filter(|(_, kind, _)| kind == "started").count();
