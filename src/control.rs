@@ -1,16 +1,22 @@
 //! Where operators and the control plane meet: what the admin port shows, and what it may ask for.
 //!
 //! The control plane publishes a [`View`] whenever something has changed and appends to [`Events`]; the admin port reads
-//! both without waiting, and sends [`Request`]s.
+//! both without waiting, and sends [`Request`]s. The events outlive dauphin in a file (`trail`).
+
+mod trail;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
+    io,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::topology::report::{Problem, Report};
@@ -141,14 +147,15 @@ pub struct Preview {
 }
 
 /// What happened to the cluster: an audit trail.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
-    /// Counts from 1; never reused while dauphin runs.
+    /// Counts from 1, and on after a restart; never reused while dauphin runs.
     pub id: u64,
     /// When.
+    #[serde(with = "trail::rfc3339")]
     pub at: SystemTime,
     /// A word for scripts: `failover_started`, `server_lost`, …
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Which server, if one.
     pub server: Option<String>,
     /// What and why, in a sentence.
@@ -158,37 +165,76 @@ pub struct Event {
 /// The latest events, oldest first. Bounded.
 #[derive(Debug, Default)]
 pub struct Events {
-    inner: Mutex<(u64, VecDeque<Event>)>,
+    inner: Mutex<Latest>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    /// The last event's id.
+    last: u64,
+    /// The id of the last event before this dauphin was started.
+    before: u64,
+    kept: VecDeque<Event>,
+    /// Where they go to be written; `None`: they are forgotten at a restart.
+    queue: Option<trail::Queue>,
 }
 
 /// How many events are kept.
 const KEPT_EVENTS: usize = 1_000;
 
 impl Events {
-    /// Appends an event and writes it to the log.
+    /// Shows what earlier dauphins wrote to this file, and has written there what is recorded from now on. For the start:
+    /// it waits for the disk, and forgets what was recorded before.
+    ///
+    /// # Errors
+    /// The file cannot be read or written; nothing has changed.
+    pub fn keep_in(&self, path: &Path) -> io::Result<()> {
+        let (events, queue) = trail::open(path, KEPT_EVENTS)?;
+        let last = events.iter().map(|event| event.id).max().unwrap_or_default();
+        *self.inner.lock() = Latest { last, before: last, kept: events.into(), queue: Some(queue) };
+        Ok(())
+    }
+
+    /// Waits until all that was recorded is written where it is kept, if it is: whether so, within this time.
+    pub fn written(&self, at_most: Duration) -> bool {
+        let reached = self.inner.lock().queue.as_ref().map(trail::Queue::reached);
+        reached.is_none_or(|reached| reached.is_some_and(|reached| reached.recv_timeout(at_most).is_ok()))
+    }
+
+    /// Appends an event and writes it to the log. It waits for no disk.
     pub fn record(&self, kind: &'static str, server: Option<&str>, message: impl Into<String>) {
         let message = message.into();
         tracing::info!(event = kind, server, "{message}");
         *self.counts.lock().entry(kind).or_default() += 1;
+        let (at, kind, server) = (SystemTime::now(), kind.into(), server.map(str::to_owned));
         let mut inner = self.inner.lock();
-        inner.0 += 1;
-        let event =
-            Event { id: inner.0, at: SystemTime::now(), kind, server: server.map(str::to_owned), message };
-        if inner.1.len() == KEPT_EVENTS {
-            inner.1.pop_front();
+        inner.last += 1;
+        let event = Event { id: inner.last, at, kind, server, message };
+        if let Some(queue) = &inner.queue {
+            queue.put(&event);
         }
-        inner.1.push_back(event);
+        if inner.kept.len() == KEPT_EVENTS {
+            inner.kept.pop_front();
+        }
+        inner.kept.push_back(event);
     }
 
-    /// How many there have been of each kind, those not kept any more among them.
+    /// How many there have been of each kind since dauphin was started, those not kept any more among them.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.counts.lock().clone()
     }
 
     /// Those that are kept, oldest first.
     pub fn all(&self) -> Vec<Event> {
-        self.inner.lock().1.iter().cloned().collect()
+        self.inner.lock().kept.iter().cloned().collect()
+    }
+
+    /// The latest that is so, of those that this dauphin has recorded.
+    pub fn latest(&self, is_so: impl Fn(&Event) -> bool) -> Option<Event> {
+        let inner = self.inner.lock();
+        let mut own = inner.kept.iter().rev().take_while(|event| event.id > inner.before);
+        own.find(|event| is_so(event)).cloned()
     }
 }
 

@@ -103,6 +103,11 @@ impl ClientError {
         Self::new(1159, "08S01", "Got timeout reading communication packets (limit [listen] login_timeout)")
     }
 
+    /// 1227 ER_SPECIFIC_ACCESS_DENIED_ERROR
+    pub fn not_allowed(why: &str) -> Self {
+        Self::new(1227, "42000", format!("Access denied; {why}"))
+    }
+
     /// 1243 ER_UNKNOWN_STMT_HANDLER
     pub fn unknown_statement(id: u32, command: &str) -> Self {
         Self::new(1243, "HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))

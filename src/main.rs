@@ -123,16 +123,24 @@ fn serve(file: &std::path::Path) -> anyhow::Result<()> {
     let stop_watching = CancellationToken::new();
     let (watching, controller) = watch(&context, control.clone(), requests, stop_watching.clone())?;
     let stop = CancellationToken::new();
-    let admin =
-        Admin::new(context.clone(), control, file.to_owned(), config_file, set_log_level, stop.clone());
+    let admin = Admin::new(
+        context.clone(),
+        control.clone(),
+        file.to_owned(),
+        config_file,
+        set_log_level,
+        stop.clone(),
+    );
     let listening = {
         let _inside = watching.enter();
         admin.listen()?
     };
     watching.spawn(admin.serve(listening));
-    let outcome = data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, stop));
+    let outcome =
+        data_runtime(config.threads.data_threads())?.block_on(serve_clients(context, &control, stop));
     stop_watching.cancel();
     watching.block_on(end_controller(controller));
+    control.events.written(Duration::from_secs(1));
     // Its tasks are dropped, which removes the files of sockets.
     watching.shutdown_timeout(Duration::from_millis(500));
     outcome
@@ -145,6 +153,8 @@ fn watch(
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
 ) -> anyhow::Result<(tokio::runtime::Runtime, JoinHandle<()>)> {
+    let journal = failover::open_journal(&context.config.failover.state_file);
+    keep_events(&control, &context.config.failover.state_file, journal.as_ref().err());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("dauphin-control")
@@ -157,7 +167,7 @@ fn watch(
         published: context.published.clone(),
         control,
         requests,
-        journal: failover::open_journal(&config.failover.state_file),
+        journal,
         settings: failover::Settings::new(&config, &account),
         stop,
     };
@@ -170,6 +180,25 @@ fn watch(
     runtime.spawn(monitor::code::watch(code, config.monitor.clone()));
     let controller = runtime.spawn(async move { failover::run(&config, &account, parts).await });
     Ok((runtime, controller))
+}
+
+/// The events outlive dauphin beside the state file, which is then this dauphin's alone.
+fn keep_events(control: &Control, state_file: &std::path::Path, no_state_file: Option<&String>) {
+    let path = state_file.with_extension("events.jsonl");
+    let kept = match no_state_file {
+        Some(cause) => Err(cause.clone()),
+        None => control.events.keep_in(&path).map_err(|error| error.to_string()),
+    };
+    if let Err(cause) = kept {
+        tracing::warn!(
+            path = %path.display(),
+            cause,
+            "a restart will forget what SHOW EVENTS shows: let dauphin read and write the directory of [failover] state_file, \
+             or name another"
+        );
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    control.events.record("started", None, format!("dauphin {version} was started"));
 }
 
 /// A change of the primary that is under way ends, or is undone: the next start would do so, but until then nobody might be
@@ -194,7 +223,11 @@ fn data_runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Serves until a signal or an operator asks it to stop.
-async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve_clients(
+    context: Arc<Context>,
+    control: &Control,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let listen = &context.config.listen;
     let listeners: Vec<Listener> = listen
         .addresses
@@ -210,7 +243,10 @@ async fn serve_clients(context: Arc<Context>, stop: CancellationToken) -> anyhow
     let fleet = context.fleet.clone();
     let tidying = tokio::spawn(async move { fleet.keep_tidy().await });
     tokio::select! {
-        signalled = stop_signal() => signalled?,
+        signalled = stop_signal() => {
+            signalled?;
+            control.events.record("shutdown", None, "stopping: a signal asks for it (SIGTERM or SIGINT)");
+        }
         () = stop.cancelled() => {}
     }
     stop.cancel();

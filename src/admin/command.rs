@@ -207,9 +207,9 @@ pub const COMMANDS: &[Command] = &[
         arguments: LIKE,
         path: "events",
         verb: Verb::Show(Subject::Events),
-        help: "What happened to the cluster, and why; the oldest first",
+        help: "What happened to the cluster, and why; the latest 1000, the oldest first, those from before a restart too",
         columns: &[
-            column("id", "Counts from 1 since dauphin was started"),
+            column("id", "Counts from 1, and on after a restart"),
             column("at", "When: RFC 3339, UTC"),
             column("kind", "A word for scripts"),
             column("server", "Which server, if one"),
@@ -285,7 +285,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "server",
         path: "drain",
         verb: Verb::Act(Deed::Drain),
-        help: "Takes a server out of rotation: running statements finish, no new ones come",
+        help: "Takes a server out of rotation until UNDRAIN, a restart of dauphin included: running statements finish, no new \
+               ones come",
         columns: RESULT,
     },
     Command {
@@ -301,7 +302,8 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         path: "pause",
         verb: Verb::Act(Deed::Pause),
-        help: "Holds new statements for the primary until RESUME, each for at most [routing] hold_timeout",
+        help: "Holds new statements for the primary until RESUME, a restart of dauphin included, each for at most \
+               [routing] hold_timeout; meanwhile nobody is promoted unless FAILOVER says so",
         columns: RESULT,
     },
     Command {

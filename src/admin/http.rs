@@ -15,13 +15,17 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{
-    Admin, Failure,
+    Admin, Failure, Who,
     command::{COMMANDS, Command, Verb},
     login::PENALTY,
     order::{Arguments, LONGEST, Order},
     prometheus,
 };
-use crate::{config::Secret, listener::Listener, net::Stream};
+use crate::{
+    config::{self, Secret},
+    listener::Listener,
+    net::Stream,
+};
 
 /// How long the head of a request, or a TLS handshake, may take; and how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -107,13 +111,16 @@ async fn route(admin: &Admin, request: Request<Incoming>, host: &str) -> Result<
         }
         _ => {}
     }
-    if let Err(refusal) = check_who(admin, request.headers()) {
-        // Nobody tries many.
-        if request.headers().contains_key(header::AUTHORIZATION) {
-            tokio::time::sleep(PENALTY).await;
+    let who = match check_who(&admin.context.config.admin, request.headers(), host) {
+        Ok(who) => who,
+        Err(refusal) => {
+            // Nobody tries many.
+            if request.headers().contains_key(header::AUTHORIZATION) {
+                tokio::time::sleep(PENALTY).await;
+            }
+            return Err(refusal);
         }
-        return Err(refusal);
-    }
+    };
     if path == "/metrics" && is_read {
         let mut answer = text(StatusCode::OK, prometheus::text(&admin.context, &admin.control));
         let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -136,10 +143,10 @@ async fn route(admin: &Admin, request: Request<Incoming>, host: &str) -> Result<
         (_, _) => return Err((StatusCode::METHOD_NOT_ALLOWED, "this wants GET".to_owned())),
     };
     let order = Order::new(command, arguments).map_err(|wrong| (StatusCode::BAD_REQUEST, wrong))?;
-    let by = format!("{}@{host} by HTTP", admin.context.config.admin.user);
-    match admin.carry_out(&order, &by).await {
+    match admin.carry_out(&order, &who).await {
         Ok(table) => Ok(json_of(StatusCode::OK, &table.json())),
         Err(Failure::Wrong(what)) => Err((StatusCode::BAD_REQUEST, what)),
+        Err(Failure::NotAllowed(why)) => Err((StatusCode::FORBIDDEN, why)),
         Err(Failure::NoSession(id)) => Err((StatusCode::NOT_FOUND, format!("there is no session {id}"))),
         Err(Failure::NotDone(why)) => Err((StatusCode::CONFLICT, why)),
     }
@@ -160,31 +167,25 @@ fn with_type(status: StatusCode, kind: &'static str, body: String) -> Answer {
     answer
 }
 
-/// With a password: it is given. Without one: this machine was named, since a page in a browser here may have had its
-/// own name point to this machine (DNS rebinding).
-fn check_who(admin: &Admin, headers: &HeaderMap) -> Result<(), Refusal> {
-    let config = &admin.context.config.admin;
-    match config.password.as_ref().filter(|password| !password.is_empty()) {
-        Some(password) => {
-            let given = value(headers, &header::AUTHORIZATION).and_then(credentials);
-            let is_right = given.is_some_and(|(user, given)| {
-                // Both are looked at, so that the time taken does not tell which is wrong.
-                let (is_user, is_password) =
-                    (user == config.user, Secret::same(Some(&given), Some(password)));
-                is_user & is_password
-            });
-            if is_right {
-                return Ok(());
-            }
-            let why = "give the user and password of [admin] by HTTP basic authentication";
-            Err((StatusCode::UNAUTHORIZED, why.to_owned()))
-        }
-        None if value(headers, &header::HOST).is_none_or(is_this_machine) => Ok(()),
-        None => {
-            let why = "without a password dauphin is served under 127.0.0.1, [::1] and localhost only";
-            Err((StatusCode::FORBIDDEN, why.to_owned()))
-        }
+/// Who asks: the user whose password is given, or without any the first user, if that has none. Whoever needs no password
+/// must name this machine, since a page in a browser here may have had its own name point to it (DNS rebinding).
+fn check_who(config: &config::Admin, headers: &HeaderMap, host: &str) -> Result<Who, Refusal> {
+    let why =
+        "give the user and password of [admin] or of one of [[admin.users]] by HTTP basic authentication";
+    let unknown = || (StatusCode::UNAUTHORIZED, why.to_owned());
+    let (user, given) = match value(headers, &header::AUTHORIZATION) {
+        Some(authorization) => credentials(authorization).ok_or_else(unknown)?,
+        None => (config.user.clone(), Secret::new("")),
+    };
+    let (password, role) = config.known(user.as_bytes()).ok_or_else(unknown)?;
+    if !Secret::same(Some(&given), Some(&Secret::new(password))) {
+        return Err(unknown());
     }
+    if password.is_empty() && !value(headers, &header::HOST).is_none_or(is_this_machine) {
+        let why = "without a password dauphin is served under 127.0.0.1, [::1] and localhost only";
+        return Err((StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    Ok(Who::new(&user, role, host, "HTTP"))
 }
 
 fn value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
@@ -321,6 +322,34 @@ mod tests {
         assert_eq!((user.as_str(), password.reveal()), ("admin", &b"se:cret"[..]));
         for wrong in ["", "Basic", "Basic !", "Bearer YWRtaW46c2U6Y3JldA==", "Basic YWRtaW4="] {
             assert!(credentials(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whoever_asks_proves_who_they_are_or_is_the_first_user_on_this_machine() {
+        let open = "[admin]\n[[admin.users]]\nname = \"watcher\"\npassword = \"look\"\nrole = \"viewer\"";
+        let closed = open.replacen("[admin]", "[admin]\npassword = \"pw\"", 1);
+        let start = "servers = [\"db1:3306\"]\naccount = { user = \"d\", password = \"d\" }\n";
+        let here = ("host", "127.0.0.1:6080");
+        // admin:pw, watcher:look, watcher:lok, nobody:
+        let [admin, watcher, mistyped, nobody] =
+            ["YWRtaW46cHc=", "d2F0Y2hlcjpsb29r", "d2F0Y2hlcjpsb2s=", "bm9ib2R5Og=="]
+                .map(|encoded| ("authorization", &*format!("Basic {encoded}").leak()));
+        for (text, given, expected) in [
+            (open, &[here][..], Ok("admin@h by HTTP")),
+            (open, &[here, watcher], Ok("watcher@h by HTTP")),
+            (open, &[here, mistyped], Err(StatusCode::UNAUTHORIZED)),
+            (open, &[here, nobody], Err(StatusCode::UNAUTHORIZED)),
+            (open, &[("host", "evil.example")], Err(StatusCode::FORBIDDEN)),
+            (open, &[("host", "far.example"), watcher], Ok("watcher@h by HTTP")),
+            (&closed, &[here], Err(StatusCode::UNAUTHORIZED)),
+            (&closed, &[here, admin], Ok("admin@h by HTTP")),
+            (&closed, &[here, watcher], Ok("watcher@h by HTTP")),
+        ] {
+            let config = config::Config::from_text(&format!("{start}{text}")).unwrap().admin;
+            let who =
+                check_who(&config, &headers(given), "h").map(|who| who.by).map_err(|(status, _)| status);
+            assert_eq!(who.as_deref(), expected.as_ref().copied(), "{text}: {given:?}");
         }
     }
 

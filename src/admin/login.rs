@@ -1,4 +1,4 @@
-//! An operator's login. The password is in the config, so whichever way a client proves it can be checked at once.
+//! An operator's login. The passwords are in the config, so whichever way a client proves one can be checked at once.
 
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use dauphin_proto::{
     reply::status,
 };
 
-use super::{Admin, chatter};
+use super::{Admin, Who, chatter};
 use crate::{
     backend::profile,
+    config::AdminRole,
     error::ClientError,
     session::{
         Client,
@@ -24,7 +25,7 @@ pub const PENALTY: Duration = Duration::from_millis(500);
 /// utf8mb4_general_ci
 const COLLATION: u8 = 45;
 
-/// Greets an operator and logs them in; answers the client and the number of the packet that ends the login.
+/// Greets an operator and logs them in; answers the client, the number of the packet that ends the login, and who it is.
 ///
 /// # Errors
 /// See [`LoginError`].
@@ -33,7 +34,7 @@ pub async fn log_in(
     client: Client,
     id: u32,
     is_open: bool,
-) -> Result<(Client, u8), (Client, LoginError)> {
+) -> Result<(Client, u8, Who), (Client, LoginError)> {
     let mut client = client;
     let nonce = match greet(admin, &mut client, id).await {
         Ok(nonce) => nonce,
@@ -45,9 +46,14 @@ pub async fn log_in(
     if admin.requires_tls(is_open) && is_far && !client.stream.is_private() {
         return Err((client, refuse(ClientError::tls_required(), sequence)));
     }
-    let mut proof = Proof { admin, client: &mut client, user: &login.user, nonce, sequence };
+    let known = admin.context.config.admin.known(&login.user);
+    let mut proof = Proof { admin, client: &mut client, user: &login.user, known, nonce, sequence };
     match proof.check(&login.plugin, &login.response).await {
-        Ok(sequence) => Ok((client, sequence)),
+        Ok((sequence, role)) => {
+            let user = String::from_utf8_lossy(&login.user);
+            let who = Who::new(&user, role, &client.host, "MySQL protocol");
+            Ok((client, sequence, who))
+        }
         Err(error) => Err((client, error)),
     }
 }
@@ -82,6 +88,8 @@ struct Proof<'a> {
     admin: &'a Admin,
     client: &'a mut Client,
     user: &'a [u8],
+    /// That user's password and role; `None` if there is no such user.
+    known: Option<(&'a [u8], AdminRole)>,
     nonce: [u8; NONCE],
     /// The number of the client's last packet.
     sequence: u8,
@@ -89,19 +97,19 @@ struct Proof<'a> {
 
 impl Proof<'_> {
     /// Checks the first answer; a client that answered by another method, or to no challenge, is asked once more.
-    async fn check(&mut self, plugin: &str, answer: &[u8]) -> Result<u8, LoginError> {
+    async fn check(&mut self, plugin: &str, answer: &[u8]) -> Result<(u8, AdminRole), LoginError> {
         // A client that knows of no methods answers by the oldest.
         let plugin = if plugin.is_empty() { auth::NATIVE } else { plugin };
         let is_known = plugin == auth::CACHING_SHA2 || plugin == auth::NATIVE;
-        if is_known && self.is_right(plugin, answer) {
-            return self.accept(plugin).await;
+        if is_known && let Some(role) = self.proven(plugin, answer) {
+            return Ok((self.accept(plugin).await?, role));
         }
         let with_password = !answer.is_empty();
-        if !is_known || (answer.is_empty() && !self.admin.context.config.admin.is_open()) {
+        if !is_known || (answer.is_empty() && !self.is_open()) {
             let plugin = if is_known { plugin } else { auth::CACHING_SHA2 };
             let answer = self.switch(plugin).await?;
-            if self.is_right(plugin, &answer) {
-                return self.accept(plugin).await;
+            if let Some(role) = self.proven(plugin, &answer) {
+                return Ok((self.accept(plugin).await?, role));
             }
         }
         tokio::time::sleep(PENALTY).await;
@@ -109,22 +117,26 @@ impl Proof<'_> {
         Err(refuse(ClientError::access_denied(&user, &self.client.host, with_password), self.sequence))
     }
 
-    fn is_right(&self, plugin: &str, answer: &[u8]) -> bool {
-        let admin = &self.admin.context.config.admin;
-        let password = admin.password.as_ref().map(|secret| secret.reveal()).unwrap_or_default();
-        let proven = match (plugin, password.is_empty()) {
+    /// Whether the user is asked for no password.
+    fn is_open(&self) -> bool {
+        self.known.is_some_and(|(password, _)| password.is_empty())
+    }
+
+    /// The user's role, if the answer proves their password.
+    fn proven(&self, plugin: &str, answer: &[u8]) -> Option<AdminRole> {
+        let (password, role) = self.known?;
+        let is_right = match (plugin, password.is_empty()) {
             (_, true) => answer.is_empty(),
             (auth::NATIVE, false) => {
                 auth::native_secret(&self.nonce, answer, &auth::native_stored(password)).is_some()
             }
             (_, false) => auth::verify_sha2(&self.nonce, answer, &auth::sha2_verifier(password)),
         };
-        proven && self.user == admin.user.as_bytes()
+        is_right.then_some(role)
     }
 
     async fn accept(&mut self, plugin: &str) -> Result<u8, LoginError> {
-        let password_is_empty = self.admin.context.config.admin.is_open();
-        if plugin == auth::CACHING_SHA2 && !password_is_empty {
+        if plugin == auth::CACHING_SHA2 && !self.is_open() {
             self.say(&[AUTH_MORE_DATA, auth::SHA2_FAST_OK]).await?;
         }
         Ok(self.sequence.wrapping_add(1))

@@ -16,6 +16,7 @@ mod show;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod who;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -32,6 +33,7 @@ use crate::{
 use command::{COMMANDS, Command, Verb};
 use order::Order;
 use table::Table;
+pub use who::Who;
 
 /// What operators see and steer.
 pub struct Admin {
@@ -62,6 +64,8 @@ impl std::fmt::Debug for Admin {
 pub enum Failure {
     /// It is not understood.
     Wrong(String),
+    /// Whoever asks may not: why.
+    NotAllowed(String),
     /// There is no such session.
     NoSession(u64),
     /// It was not done, or not all of it: why, and how things are.
@@ -72,6 +76,7 @@ impl From<Failure> for ClientError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Wrong(what) => Self::syntax(&what),
+            Failure::NotAllowed(why) => Self::not_allowed(&why),
             Failure::NoSession(id) => Self::no_such_thread(id),
             Failure::NotDone(why) => Self::not_done(why),
         }
@@ -93,15 +98,16 @@ impl Admin {
         Arc::new(Self { context, control, path, config, reloading, set_log_level, stop })
     }
 
-    /// Carries out an order; `by` is who gave it, for the audit trail. Dropping the future does not stop what has begun.
+    /// Carries out an order of `who`, if they may give it. Dropping the future does not stop what has begun.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn carry_out(&self, order: &Order, by: &str) -> Result<Table, Failure> {
+    pub async fn carry_out(&self, order: &Order, who: &Who) -> Result<Table, Failure> {
+        who.may(order)?;
         let table = match order.command.verb {
             Verb::Help => self.help(order)?,
             Verb::Show(subject) => Table { columns: order.command.columns, rows: self.show(subject) },
-            Verb::Act(deed) => return self.act(deed, order, by).await,
+            Verb::Act(deed) => return self.act(deed, order, &who.by).await,
         };
         Ok(match &order.arguments.like {
             Some(pattern) => table.like(pattern),
@@ -125,6 +131,7 @@ impl Admin {
         let mut rows = vec![
             vec![command.syntax().into(), command.help.into()],
             vec!["(HTTP)".into(), format!("{method} /api/v1/{}", command.path).into()],
+            vec!["(role)".into(), format!("takes the role {}", who::takes(command.verb).label()).into()],
         ];
         rows.extend(command.columns.iter().map(|column| vec![column.name.into(), column.meaning.into()]));
         Ok(Table { columns, rows })

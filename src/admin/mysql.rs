@@ -17,7 +17,7 @@ use dauphin_proto::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Admin,
+    Admin, Who,
     chatter::{self, Answer},
     login,
     order::{self, Order},
@@ -58,11 +58,10 @@ async fn admit(admin: Arc<Admin>, stream: Stream, id: u32, is_open: bool, places
     };
     let login = tokio::time::timeout(LOGIN_TIMEOUT, login::log_in(&admin, client, id, is_open)).await;
     match login {
-        Ok(Ok((client, sequence))) => {
-            let by = format!("{}@{} by MySQL protocol", admin.context.config.admin.user, client.host);
-            let mut operator = Operator { admin, client, id, by };
+        Ok(Ok((client, sequence, who))) => {
+            let mut operator = Operator { admin, client, id, who };
             let outcome = operator.run(sequence).await;
-            tracing::debug!(by = operator.by, ?outcome, "operator has left");
+            tracing::debug!(by = operator.who.by, ?outcome, "operator has left");
         }
         Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {
             tracing::warn!(client = client.host, ?answer, "an operator's login was refused");
@@ -79,7 +78,7 @@ struct Operator {
     admin: Arc<Admin>,
     client: Client,
     id: u32,
-    by: String,
+    who: Who,
 }
 
 const STATUS: u16 = status::AUTOCOMMIT;
@@ -117,12 +116,12 @@ impl Operator {
 
     async fn query(&mut self, text: &str) -> io::Result<()> {
         match Order::read(text) {
-            Some(Ok(order)) => match self.admin.carry_out(&order, &self.by).await {
+            Some(Ok(order)) => match self.admin.carry_out(&order, &self.who).await {
                 Ok(table) => self.rows(&table.names(), &table.texts()).await,
                 Err(failure) => self.say(failure.into()).await,
             },
             Some(Err(wrong)) => self.say(ClientError::syntax(&wrong)).await,
-            None => match chatter::answer(text, &self.admin.context.config.admin.user, self.id) {
+            None => match chatter::answer(text, &self.who.user, self.id) {
                 Some(Answer::Ok) => self.ok().await,
                 Some(Answer::Rows(columns, rows)) => {
                     let columns: Vec<_> = columns.iter().map(String::as_str).collect();

@@ -196,7 +196,7 @@ impl Admin {
             vec![
                 event.id.into(),
                 humantime::format_rfc3339_millis(event.at).to_string().into(),
-                event.kind.into(),
+                event.kind.into_owned().into(),
                 event.server.into(),
                 event.message.into(),
             ]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     backend::Fleet,
-    config::Config,
+    config::{AdminRole, Config},
     control::{Action, Phase, Preview, Request, Role, ServerView, View},
     routing::{Epoch, Primary, Published, RoutingTable, Term, balance::Rotation, table::Out},
     topology::{
@@ -56,7 +56,7 @@ impl Stage {
 
     async fn ask(&self, text: &str) -> Result<Table, Failure> {
         let order = Order::read(text).expect("it is a command").map_err(Failure::Wrong)?;
-        self.admin.carry_out(&order, "a test").await
+        self.admin.carry_out(&order, &who(AdminRole::Operator)).await
     }
 
     /// The rows as text, `-` for NULL, with blanks between the values of these columns.
@@ -70,6 +70,10 @@ impl Stage {
         };
         table.texts().into_iter().map(row).collect()
     }
+}
+
+fn who(role: AdminRole) -> Who {
+    Who::new("alice", role, "here", "a test")
 }
 
 fn report(identity: &str, replicates_from: Option<&str>) -> Report {
@@ -248,9 +252,9 @@ async fn orders_reach_the_control_plane_and_its_answer_comes_back() {
     ] {
         let admin = stage.admin.clone();
         let order = Order::read(text).unwrap().unwrap();
-        let asked = tokio::spawn(async move { admin.carry_out(&order, "a test").await });
+        let asked = tokio::spawn(async move { admin.carry_out(&order, &who(AdminRole::Operator)).await });
         let request = stage.requests.recv().await.unwrap();
-        assert_eq!((&request.action, request.by.as_str()), (&expected, "a test"), "{text}");
+        assert_eq!((&request.action, request.by.as_str()), (&expected, "alice@here by a test"), "{text}");
         let is_drain = matches!(expected, Action::Drain(_));
         let answer = if is_drain { Err("it is the last one".to_owned()) } else { Ok("done".to_owned()) };
         request.answer.send(answer).unwrap();
@@ -267,6 +271,32 @@ async fn orders_reach_the_control_plane_and_its_answer_comes_back() {
         Failure::Wrong("there is no server \"db9\"; the servers are db1, db2, db3".to_owned())
     );
     assert_eq!(stage.ask("KILL 5").await.unwrap_err(), Failure::NoSession(5));
+}
+
+#[tokio::test]
+async fn a_viewer_sees_everything_and_changes_nothing() {
+    let mut stage = Stage::new();
+    for command in COMMANDS {
+        let arguments = match command.name {
+            "DRAIN" | "UNDRAIN" => " db2",
+            "KILL" => " 5",
+            _ => "",
+        };
+        let order = Order::read(&format!("{}{arguments}", command.name)).unwrap().unwrap();
+        let outcome = stage.admin.carry_out(&order, &who(AdminRole::Viewer)).await;
+        if matches!(command.verb, Verb::Act(_)) {
+            let said = format!(
+                "{} takes the role operator, and \"alice\" is a viewer, who may SHOW and HELP ([[admin.users]] role)",
+                command.name
+            );
+            assert_eq!(outcome.map(|table| table.texts()), Err(Failure::NotAllowed(said)));
+        } else {
+            assert!(outcome.is_ok(), "{}", command.name);
+        }
+    }
+    assert!(stage.requests.try_recv().is_err() && !stage.stop.is_cancelled());
+    let told = stage.shown("HELP DRAIN", &["name", "meaning"]).await;
+    assert!(told.contains(&"(role) takes the role operator".to_owned()), "{told:?}");
 }
 
 #[tokio::test]

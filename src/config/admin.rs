@@ -1,11 +1,13 @@
 //! `[admin]`: where operators see and steer dauphin, and how they prove who they are.
 
 use super::address::ListenAddress;
+use super::admin_user::{AdminRole, AdminUser};
 use super::file::FileConfig;
 use super::kind::{ListenAddresses, count, flag, text};
 use super::options::{KnownOption, Settable, options};
 use super::secret::{OptionalSecret, Secret};
 use super::section::Section;
+use super::written::quoted;
 
 /// Where operators see and steer dauphin.
 #[derive(Debug, Clone)]
@@ -14,10 +16,12 @@ pub struct Admin {
     pub addresses: Vec<ListenAddress>,
     /// Where it speaks HTTP.
     pub http_addresses: Vec<ListenAddress>,
-    /// The operators' user.
+    /// The first user, an operator.
     pub user: String,
     /// Its password; `None`: the empty one, for this machine only.
     pub password: Option<Secret>,
+    /// The other users; no two of all have the same name.
+    pub users: Vec<AdminUser>,
     /// Whether clients from other machines must use TLS.
     pub require_tls: bool,
     /// The most operators' connections at a time, on each of the two ports.
@@ -33,7 +37,7 @@ options! {
         address: Vec<ListenAddress> = ListenAddresses.or("127.0.0.1:6032");
         /// Where metrics, health checks and the JSON API are served; other machines only with a password.
         http_address: Vec<ListenAddress> = ListenAddresses.or("127.0.0.1:6080");
-        /// The operators' user, known to dauphin only.
+        /// The first operator, known to dauphin only; [[admin.users]] adds others.
         user: String = text(128).or("admin");
         /// The password of that user; without one, it is empty and only this machine may connect.
         password: Option<Secret> = OptionalSecret;
@@ -48,9 +52,12 @@ options! {
 
 impl Admin {
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
+        let options = AdminOptions::read(section);
+        let users = AdminUser::read_all(section, options.as_ref().map(|options| options.user.as_str()));
         let AdminOptions { address, http_address, user, password, require_tls, max_connections, digests } =
-            AdminOptions::read(section)?;
+            options?;
         Some(Self {
+            users: users?,
             addresses: address,
             http_addresses: http_address,
             user,
@@ -65,7 +72,17 @@ impl Admin {
         AdminOptions::options()
     }
 
-    /// Whether no password is asked for.
+    /// The user of this name: its password, empty if none is asked for, and what it may do.
+    pub fn known(&self, name: &[u8]) -> Option<(&[u8], AdminRole)> {
+        if name == self.user.as_bytes() {
+            let password = self.password.as_ref().map(Secret::reveal).unwrap_or_default();
+            return Some((password, AdminRole::Operator));
+        }
+        let user = self.users.iter().find(|user| user.name.as_bytes() == name)?;
+        Some((user.password.reveal(), user.role))
+    }
+
+    /// Whether the first user is asked for no password.
     pub fn is_open(&self) -> bool {
         self.password.as_ref().is_none_or(Secret::is_empty)
     }
@@ -83,6 +100,17 @@ pub(super) fn report_open_door(file: &FileConfig<'_>, admin: Option<&Admin>, tls
                 name,
                 format!("{open} is open to other machines, and there is no password"),
                 remedy,
+            );
+        }
+        if let Some(user) = admin.users.iter().find(|user| user.password.is_empty()) {
+            let cause = format!(
+                "{open} is open to other machines, and the password of {} is empty",
+                quoted(&user.name)
+            );
+            section.wrong(
+                name,
+                cause,
+                "give every one of [[admin.users]] a password, or listen on 127.0.0.1",
             );
         }
         if admin.require_tls && tls_disabled {

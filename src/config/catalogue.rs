@@ -2,8 +2,8 @@
 
 use super::options::KnownOption;
 use super::{
-    Account, Admin, Auth, Cache, ClientTls, Failover, Limits, Listen, Log, Monitor, Pool, Routing, Server,
-    ServerTls, Threads, User,
+    Account, Admin, AdminUser, Auth, Cache, ClientTls, Failover, Limits, Listen, Log, Monitor, Pool, Routing,
+    Server, ServerTls, Threads, User,
 };
 
 /// Every option there is, in the order of the file.
@@ -23,6 +23,7 @@ pub fn options() -> Vec<KnownOption> {
         ("monitor", Monitor::options()),
         ("failover", Failover::options()),
         ("admin", Admin::options()),
+        ("admin.users[]", AdminUser::options()),
         ("log", Log::options()),
         ("threads", Threads::options()),
     ];

@@ -66,6 +66,9 @@ impl ConfigFile {
         secrets.extend(config.admin.password.clone().map(|secret| ("admin.password".to_owned(), secret)));
         let users = config.users.iter().enumerate();
         secrets.extend(users.map(|(at, user)| (format!("users[{at}].password"), user.password.clone())));
+        let users = config.admin.users.iter().enumerate();
+        secrets
+            .extend(users.map(|(at, user)| (format!("admin.users[{at}].password"), user.password.clone())));
         Ok(Self { config, written, secrets })
     }
 
@@ -112,7 +115,8 @@ impl ConfigFile {
             file.given().into_iter().map(|given| (given.path, (given.value, given.live))).collect()
         };
         let (old_values, new_values) = (map(self), map(new));
-        let mut paths: Vec<_> = old_values.keys().chain(new_values.keys()).collect();
+        let secrets = self.secrets.keys().chain(new.secrets.keys());
+        let mut paths: Vec<_> = old_values.keys().chain(new_values.keys()).chain(secrets).collect();
         paths.sort();
         paths.dedup();
         let difference = |path: &String| {
@@ -211,6 +215,22 @@ mod tests {
                 ("servers[1].weight", Some("5"), Some("6"), false),
             ]
         );
+    }
+
+    #[test]
+    fn a_password_in_a_file_that_changes_is_a_difference_and_shown_nowhere() {
+        let secret = std::env::temp_dir().join(format!("dauphin-given-{}-secret", std::process::id()));
+        let text = format!("{START}[[admin.users]]\nname = \"a\"\npassword_file = {secret:?}\n");
+        std::fs::write(&secret, "secret2").unwrap();
+        let old = file("users", &text);
+        assert_eq!(old.differences(&file("users", &text)), []);
+        std::fs::write(&secret, "secret3").unwrap();
+        let differences = old.differences(&file("users", &text));
+        std::fs::remove_file(secret).unwrap();
+        let paths: Vec<_> = differences.iter().map(|difference| difference.path.as_str()).collect();
+        assert_eq!(paths, ["admin.users[0].password"]);
+        let shown = format!("{differences:?} {:?}", old.given());
+        assert!(!shown.contains("secret2") && !shown.contains("secret3"), "{shown}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod account;
 mod address;
 mod admin;
+mod admin_user;
 mod auth;
 mod cache;
 mod catalogue;
@@ -44,6 +45,7 @@ use std::path::Path;
 pub use account::Account;
 pub use address::{AddressError, ListenAddress, ServerAddress};
 pub use admin::Admin;
+pub use admin_user::{AdminRole, AdminUser};
 pub use auth::{Auth, DefaultPlugin, ReadAccounts};
 pub use cache::Cache;
 pub use catalogue::options;

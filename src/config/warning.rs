@@ -4,7 +4,8 @@ use super::{ClientTlsMode, Config, ServerTls};
 
 /// What these values make doubtful; what the files' permissions do is noticed while reading.
 pub(super) fn of(config: &Config) -> Vec<String> {
-    let doubts = [one_server, no_reads, bare_servers, bare_clients, empty_account, useless_idle_timeout];
+    let doubts =
+        [one_server, no_reads, bare_servers, bare_clients, empty_account, useless_idle_timeout, open_admin];
     doubts.iter().filter_map(|doubt| doubt(config)).collect()
 }
 
@@ -33,6 +34,17 @@ fn bare_clients(config: &Config) -> Option<String> {
 fn empty_account(config: &Config) -> Option<String> {
     let empty = config.account.password.is_empty();
     empty.then(|| "[account] password: it is empty, so anyone can log in as this user".to_owned())
+}
+
+fn open_admin(config: &Config) -> Option<String> {
+    let admin = &config.admin;
+    (admin.is_open() && !admin.users.is_empty()).then(|| {
+        format!(
+            "[admin] password: there is none, so anyone on this machine is the operator {:?}, whatever \
+             [[admin.users]] may do",
+            admin.user
+        )
+    })
 }
 
 fn useless_idle_timeout(config: &Config) -> Option<String> {

@@ -14,8 +14,10 @@ use crate::{
 pub enum Throne {
     /// The server of the current term.
     Taken,
-    /// Nobody for the moment, by intention.
+    /// Nobody for the moment, since the primary is being changed.
     Held,
+    /// Nobody until an operator says so.
+    Paused,
     /// Nobody, for this reason.
     Empty(String),
 }
@@ -103,7 +105,7 @@ impl Assembler {
         let primary = match (&shape.throne, term) {
             (Throne::Taken, Some(term)) => Primary::Serving(term.clone()),
             (Throne::Taken, None) => Primary::Absent { cause: "no term has begun".to_owned() },
-            (Throne::Held, _) => Primary::Held { since: std::time::Instant::now() },
+            (Throne::Held | Throne::Paused, _) => Primary::Held { since: std::time::Instant::now() },
             (Throne::Empty(cause), _) => Primary::Absent { cause: cause.clone() },
         };
         let replicas = shape.replicas.iter().map(|&at| self.fleet.servers[at].clone()).collect();
@@ -222,6 +224,22 @@ mod tests {
         assert_eq!(table.replicas.servers().len(), 2);
         let table = assembler.assemble(&topology, Throne::Taken, None, Epoch(1)).unwrap();
         assert_eq!(table.replicas.servers().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn while_an_operator_has_paused_the_primary_replicas_come_and_go_as_ever() {
+        let (mut assembler, mut topology) = (assembler(), healthy(""));
+        topology.servers[1].drained = true;
+        let replicas = |table: Option<RoutingTable>| {
+            let table = table.expect("it has changed");
+            assert!(matches!(table.primary, Primary::Held { .. }));
+            table.replicas.servers().iter().map(|server| server.id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(replicas(assembler.assemble(&topology, Throne::Paused, None, Epoch(1))), [2]);
+        topology.servers[1].drained = false;
+        assert_eq!(replicas(assembler.assemble(&topology, Throne::Paused, None, Epoch(1))), [1, 2]);
+        topology.servers[2].drained = true;
+        assert_eq!(replicas(assembler.assemble(&topology, Throne::Paused, None, Epoch(1))), [1]);
     }
 
     #[test]

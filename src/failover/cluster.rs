@@ -105,6 +105,9 @@ pub enum ActError {
     /// Another dauphin has the lock.
     #[error("another dauphin is at work there")]
     Claimed,
+    /// Somebody is rebuilding it: what it says of itself means nothing yet.
+    #[error("it is being rebuilt by CLONE")]
+    BeingCloned,
     /// It has not applied what it should have, yet.
     #[error("it has not applied all it received in time")]
     NotApplied,
@@ -271,6 +274,19 @@ impl Open {
     async fn run(&mut self, statement: &str) -> Result<(), ActError> {
         self.ask(statement).await.map(drop)
     }
+
+    /// A server whose data is being replaced looks like one that lacks everything and could follow anybody.
+    async fn must_not_be_cloned(&mut self) -> Result<(), ActError> {
+        let Some(ask) = self.version.clones_under_way() else { return Ok(()) };
+        match self.ask(ask).await {
+            Ok(answer) if answer.first_value().is_some_and(|count| count != b"0") => {
+                Err(ActError::BeingCloned)
+            }
+            // Without the plugin there is no such table.
+            Ok(_) | Err(ActError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 fn refused(statement: &str, error: &ServerError) -> ActError {
@@ -349,13 +365,17 @@ impl Cluster for SqlCluster {
                     .await
             }
             Act::Follow(follow) => {
-                self.run(server, SHORT * 2, |open| {
+                self.with_link(server, SHORT * 2, async |open| {
+                    open.must_not_be_cloned().await?;
                     let mut statements = open.version.semi_sync_replica(open.words, follow.acknowledge);
                     statements.extend(open.version.admit_clients().map(str::to_owned));
                     statements.extend(open.version.follow(&follow));
                     // Last, as it takes a second on MySQL: the new primary's commits wait for this one meanwhile.
                     statements.extend(open.version.semi_sync_source(open.words, None));
-                    statements
+                    for statement in statements {
+                        open.run(&statement).await?;
+                    }
+                    Ok(())
                 })
                 .await
             }

@@ -71,6 +71,10 @@ impl<C: Cluster> Controller<C> {
         let ms = began.elapsed().as_millis() as u64;
         match &done {
             Ok(()) => tracing::info!(server = %self.fleet.servers[at].name, act = label, ms, "done"),
+            // It is tried again every other second, and a clone may take hours.
+            Err(error @ ActError::BeingCloned) => {
+                tracing::debug!(server = %self.fleet.servers[at].name, act = label, ms, %error, "not done");
+            }
             Err(error) => {
                 tracing::warn!(server = %self.fleet.servers[at].name, act = label, ms, %error, "not done");
             }
@@ -174,8 +178,7 @@ impl<C: Cluster> Controller<C> {
 
     /// An attempt that is repeated every second is not told every second.
     fn note_failover(&self, message: &str, server: &str) {
-        let events = self.control.events.all();
-        let last = events.iter().rev().find(|event| event.kind.starts_with("failover_"));
+        let last = self.control.events.latest(|event| event.kind.starts_with("failover_"));
         let is_again = last.is_some_and(|event| event.kind == "failover_failed");
         if !is_again {
             self.control.events.record("failover_started", Some(server), message);

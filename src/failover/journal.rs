@@ -1,5 +1,5 @@
-//! What must outlive dauphin: the epoch, who is the primary, who was deposed, and how far an operation has come. One small
-//! file, replaced whole and synced before each step that it speaks of.
+//! What must outlive dauphin: the epoch, who is the primary, who was deposed, how far an operation has come, and what an
+//! operator has drained or paused. One small file, replaced whole and synced before each step that it speaks of.
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,10 @@ pub struct Record {
     pub dauphin: Option<String>,
     /// Servers that were discovered: whoever starts next may not be able to ask those that told of them.
     pub discovered: Vec<Discovered>,
+    /// The servers that an operator has drained.
+    pub drained: Vec<String>,
+    /// Whether an operator has paused what goes to the primary.
+    pub paused: bool,
     /// What was begun and has not ended.
     pub operation: Option<Operation>,
 }

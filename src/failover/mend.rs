@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Controller,
-    cluster::{Act, Cluster},
+    cluster::{Act, ActError, Cluster},
     plan::{cannot_follow, settings_of},
 };
 use crate::{
@@ -209,6 +209,8 @@ impl<C: Cluster> Controller<C> {
                 let message = format!("{name} follows {}", self.fleet.servers[primary].name);
                 self.control.events.record("follows", Some(&name), message);
             }
+            // Looked at again until it is over, which may take hours.
+            Err(ActError::BeingCloned) => {}
             Err(error) => {
                 let message = format!("{name} cannot follow {}: {error}", self.fleet.servers[primary].name);
                 self.control.events.record("follow_failed", Some(&name), message);
@@ -227,16 +229,21 @@ impl<C: Cluster> Controller<C> {
 
     fn how_to_rebuild(&self, at: usize, primary: usize) -> String {
         let (host, port) = &self.settings.replication_addresses[primary];
+        let (name, from) = (&self.fleet.servers[at].name, &self.fleet.servers[primary].name);
         let flavour = self.topology.servers[at].report.as_ref().map(|report| report.version.flavour);
         match flavour {
             Some(Flavour::MySql) => format!(
-                "keep what it has that matters (mysqlbinlog), then rebuild it: SET GLOBAL super_read_only = OFF; \
-                 SET GLOBAL clone_valid_donor_list = '{host}:{port}'; CLONE INSTANCE FROM '<user>'@'{host}':{port} IDENTIFIED BY '<password>'; \
-                 dauphin makes it a replica afterwards"
+                "keep what it has that matters (mysqlbinlog), then rebuild it: on {from}: INSTALL PLUGIN clone SONAME 'mysql_clone.so'; \
+                 on {name}: SET GLOBAL super_read_only = OFF; INSTALL PLUGIN clone SONAME 'mysql_clone.so'; \
+                 SET GLOBAL clone_valid_donor_list = '{host}:{port}'; \
+                 CLONE INSTANCE FROM '<user>'@'{host}':{port} IDENTIFIED BY '<password>'; \
+                 dauphin makes it a replica afterwards (INSTALL where SHOW PLUGINS lacks clone; the user takes BACKUP_ADMIN on {from}; \
+                 where nothing starts {name} again after CLONE, start it)"
             ),
             _ => format!(
-                "keep what it has that matters (mariadb-binlog), then rebuild it from a copy of {host}:{port} (mariadb-backup); \
-                 dauphin makes it a replica afterwards"
+                "keep what it has that matters (mariadb-binlog), then rebuild it from a copy of {host}:{port} (mariadb-backup): \
+                 start the copy with skip_networking; SET GLOBAL gtid_slave_pos to the position in its mariadb_backup_binlog_info, which \
+                 it does not have by itself; start it as ever; dauphin makes it a replica afterwards"
             ),
         }
     }

@@ -228,6 +228,7 @@ fn of_journal(record: &Record, name: &str) -> Observed {
         name: name.to_owned(),
         quarantine: quarantine.map(|(_, why)| why.clone()),
         steady: record.incarnations.get(name).copied(),
+        drained: record.drained.iter().any(|drained| drained == name),
         ..Observed::default()
     }
 }
@@ -245,6 +246,7 @@ impl<C: Cluster> Controller<C> {
         });
         let topology = Topology { servers: observed.collect(), ..Topology::default() };
         let assembler = Assembler::new(fleet.clone(), settings.primary_reads);
+        let paused = journal.record().paused;
         let fitness = vec![Fitness::default(); topology.servers.len()];
         let now = Instant::now();
         Self {
@@ -263,7 +265,7 @@ impl<C: Cluster> Controller<C> {
             term: None,
             has_seen_a_term: false,
             phase: Phase::Watching,
-            paused: false,
+            paused,
             diagnosis: Diagnosis::Starting,
             isolated_since: None,
             quiet_until: None,
@@ -281,6 +283,7 @@ impl<C: Cluster> Controller<C> {
     /// Runs until it is told to stop, and no longer than it takes to end or undo what is under way then. Dropping it in the
     /// middle of an operation is as a crash: the next start goes on or backs out.
     pub async fn run(mut self, observations: Arc<Observations>) {
+        self.tell_what_was_ordered();
         let mut warming = tokio::task::JoinSet::new();
         let cluster = self.cluster.clone();
         // Beside all else: a server that hangs must not keep the controller from judging.
@@ -523,8 +526,7 @@ impl<C: Cluster> Controller<C> {
             self.refusals += 1;
             self.retry_at = Instant::now() + Duration::from_secs(self.refusals.into()).min(MOST_PATIENCE);
             // What is refused again and again for the same reason is told once.
-            let events = self.control.events.all();
-            let told = events.iter().rev().find(|event| event.kind == "failover_failed");
+            let told = self.control.events.latest(|event| event.kind == "failover_failed");
             if self.refusals == 1 || told.is_none_or(|told| told.message != error) {
                 self.control.events.record("failover_failed", None, error);
             }
@@ -572,18 +574,46 @@ impl<C: Cluster> Controller<C> {
         let at = self.find(Some(name))?.unwrap_or_default();
         let name = self.fleet.servers[at].name.clone();
         self.topology.servers[at].drained = drained;
-        let what = if drained {
+        let mut what = if drained {
             format!("{name} takes no new reads; DRAIN does not take a primary's writes, SWITCHOVER does")
         } else {
             format!("{name} takes reads again")
         };
+        what += &self.keep_order(|record| {
+            record.drained.retain(|known| *known != name);
+            record.drained.extend(drained.then(|| name.clone()));
+        });
         let kind = if drained { "drained" } else { "undrained" };
         self.control.events.record(kind, Some(&name), format!("{what} (by {by})"));
         Ok(what)
     }
 
+    /// Writes down what an operator has ordered, for the next start; else what is to be said of it.
+    fn keep_order(&mut self, change: impl FnOnce(&mut Record)) -> String {
+        let Err(error) = self.journal.change(change) else { return String::new() };
+        self.lose_authority(&error);
+        format!("; a restart of dauphin will not know it: the state file cannot be written: {error}")
+    }
+
+    /// What operators ordered before dauphin was started holds until they take it back.
+    fn tell_what_was_ordered(&self) {
+        for observed in self.topology.servers.iter().filter(|observed| observed.drained) {
+            let name = &observed.name;
+            let message = format!(
+                "{name} takes no new reads: it was drained before dauphin was started; UNDRAIN {name} ends it"
+            );
+            self.control.events.record("drained", Some(name), message);
+        }
+        if self.paused {
+            let message = "statements for the primary wait, each for at most [routing] hold_timeout, and nobody is promoted: \
+                           PAUSE was given before dauphin was started; RESUME ends it";
+            self.control.events.record("paused", None, message);
+        }
+    }
+
     fn pause(&mut self, paused: bool, by: &str) -> String {
         self.paused = paused;
+        let kept = self.keep_order(|record| record.paused = paused);
         let (kind, what) = if paused {
             (
                 "paused",
@@ -592,8 +622,9 @@ impl<C: Cluster> Controller<C> {
         } else {
             ("resumed", "statements for the primary go on")
         };
+        let what = format!("{what}{kept}");
         self.control.events.record(kind, None, format!("{what} (by {by})"));
-        what.to_owned()
+        what
     }
 
     /// Recognises who is the primary, by what the servers are, when nobody has told dauphin.
@@ -733,7 +764,8 @@ impl<C: Cluster> Controller<C> {
 
     fn publish(&mut self) {
         let throne = match (&self.term, self.diagnosis.remedy()) {
-            _ if self.paused || self.phase != Phase::Watching => Throne::Held,
+            _ if self.phase != Phase::Watching => Throne::Held,
+            _ if self.paused => Throne::Paused,
             (Some(_), Remedy::Nothing) => Throne::Taken,
             _ => Throne::Empty(self.sentence(&self.diagnosis)),
         };

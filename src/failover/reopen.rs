@@ -184,8 +184,7 @@ impl<C: Cluster> Controller<C> {
     fn refuse_to_reopen(&self, primary: usize, why: &str) {
         let name = &self.fleet.servers[primary].name;
         let message = format!("{why}: {name} is not made writable; FAILOVER TO {name} FORCE does it");
-        let events = self.control.events.all();
-        let told = events.iter().rev().find(|event| event.kind == "reopen_refused");
+        let told = self.control.events.latest(|event| event.kind == "reopen_refused");
         if told.is_none_or(|told| told.message != message) {
             self.control.events.record("reopen_refused", Some(name), message);
         }

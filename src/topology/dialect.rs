@@ -312,6 +312,13 @@ impl Version {
         }
     }
 
+    /// How many clones are being put in place of the server's data; `None` where there is no such thing. Refused where the plugin
+    /// is not installed. Meanwhile the server answers and has no schemas and no GTIDs (seen on MySQL 9.7).
+    pub fn clones_under_way(&self) -> Option<&'static str> {
+        const ASK: &str = "SELECT COUNT(*) FROM performance_schema.clone_status WHERE state = 'In Progress'";
+        (self.flavour == Flavour::MySql).then_some(ASK)
+    }
+
     /// Follows another source. The relay log is discarded: only for a server that has applied all it received, or whose
     /// rest the new source has.
     pub fn follow(&self, follow: &Follow) -> Vec<String> {

@@ -447,6 +447,63 @@ fn http_answers_the_same_and_is_careful_whom() {
     });
 }
 
+const WATCHER: &str = "admin.users = [{ name = \"watcher\", password = \"look\", role = \"viewer\" }, { name = \"anna\", password = \"steer\" }]\n";
+
+#[test]
+fn each_user_logs_in_a_viewer_only_looks_and_the_trail_names_who_asked() {
+    check_with(&format!("{PASSWORD}{WATCHER}"), async |stage| {
+        let as_user = |user, password| options(stage.dauphin.admin, password).user(Some(user));
+        let mut watcher = Conn::new(as_user("watcher", "look")).await.unwrap();
+        let mut anna = Conn::new(as_user("anna", "steer")).await.unwrap();
+        for (user, password) in
+            [("watcher", "steer"), ("anna", ""), ("watcher", "it's secret"), ("bob", "look")]
+        {
+            assert_eq!(server_error(Conn::new(as_user(user, password)).await).code, 1045, "{user}");
+        }
+        watcher.query_drop("SHOW SERVERS").await.unwrap();
+        watcher.query_drop("HELP DRAIN").await.unwrap();
+        let victim = stage.client().await;
+        let kill = format!("KILL {}", victim.id());
+        for order in [
+            "DRAIN db2",
+            "UNDRAIN db2",
+            "PAUSE",
+            "RESUME",
+            "SWITCHOVER",
+            "FAILOVER",
+            &kill,
+            "RELOAD",
+            "SHUTDOWN",
+        ] {
+            let refused = server_error(watcher.query_drop(order).await);
+            assert_eq!((refused.code, refused.state.as_str()), (1227, "42000"), "{order}");
+            assert!(refused.message.contains("takes the role operator"), "{refused}");
+        }
+        let address = stage.dauphin.http;
+        let basic = "Authorization: Basic d2F0Y2hlcjpsb29r\r\nContent-Type: application/json\r\n";
+        assert_eq!(http(address, "GET", "/api/v1/servers", basic, "").await.0, 200);
+        assert_eq!(http(address, "GET", "/metrics", basic, "").await.0, 200);
+        let (status, said) = http(address, "POST", "/api/v1/pause", basic, "{}").await;
+        assert!(status == 403 && said.contains("takes the role operator"), "{status} {said}");
+        assert!(column(&mut watcher, "SHOW EVENTS", "message", "kind", "paused").await.is_empty());
+        anna.query_drop("DRAIN db2").await.unwrap();
+        anna.query_drop("UNDRAIN db2").await.unwrap();
+        let by_anna = "Authorization: Basic YW5uYTpzdGVlcg==\r\nContent-Type: application/json\r\n";
+        assert_eq!(http(address, "POST", "/api/v1/drain", by_anna, "{\"server\":\"db2\"}").await.0, 200);
+        assert_eq!(http(address, "POST", "/api/v1/undrain", by_anna, "{\"server\":\"db2\"}").await.0, 200);
+        let told = column(&mut watcher, "SHOW EVENTS", "message", "kind", "drained").await;
+        let by = |way: &str| {
+            let by = format!("anna@127.0.0.1 by {way}");
+            told.iter().flatten().filter(|message| message.contains(&by)).count()
+        };
+        assert_eq!((told.len(), by("MySQL protocol"), by("HTTP")), (2, 1, 1), "{told:?}");
+        let mut victim = victim;
+        victim.query_drop("SELECT 1").await.expect("nobody killed it");
+        let user: Option<String> = watcher.query_first("SELECT USER()").await.unwrap();
+        assert_eq!(user.as_deref(), Some("watcher"));
+    });
+}
+
 #[test]
 fn without_a_password_only_names_of_this_machine_are_served() {
     check(async |stage| {

@@ -125,6 +125,41 @@ fn a_running_read_finishes_on_a_replica_that_falls_behind() {
 }
 
 #[test]
+fn lag_is_shown_within_a_second_of_arising() {
+    check_apart("", async |stage| {
+        prepare(stage, &[]).await;
+        let mut operator = operator(&stage.dauphin).await;
+        let dauphin = &stage.dauphin;
+        eventually(10, "nobody is behind", async || lag_ms(dauphin, "db3").await == Some(0)).await;
+        stage.admin(2).await.query_drop("STOP REPLICA SQL_THREAD").await.unwrap();
+        let by_stopped = shown_after(stage, &mut operator, 2).await;
+        stage.admin(2).await.query_drop("START REPLICA SQL_THREAD").await.unwrap();
+        let dauphin = &stage.dauphin;
+        eventually(10, "db3 catches up", async || lag_ms(dauphin, "db3").await == Some(0)).await;
+        delay(stage, 2, HOUR).await;
+        settled(stage).await;
+        let by_delayed = shown_after(stage, &mut operator, 3).await;
+        println!("{}: stopped applier {by_stopped:?}, delayed replica {by_delayed:?}", stage.flavour.name());
+        assert!(by_stopped.max(by_delayed) < Duration::from_secs(1), "{by_stopped:?} {by_delayed:?}");
+        delay(stage, 2, 0).await;
+    });
+}
+
+/// After which time SHOW LAG has db3 behind a write that it does not apply.
+async fn shown_after(stage: &mut Stage, operator: &mut Conn, id: u32) -> Duration {
+    stage.admin(0).await.query_drop(format!("INSERT INTO n VALUES ({id})")).await.unwrap();
+    let written = Instant::now();
+    loop {
+        let row: Option<Row> = operator.query_first("SHOW LAG LIKE 'db3'").await.unwrap();
+        if row.unwrap().get::<Option<u64>, _>("lag_ms").unwrap() > Some(0) {
+            return written.elapsed();
+        }
+        assert!(written.elapsed() < Duration::from_secs(10), "it is never shown");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
 fn a_heartbeat_shows_how_late_a_replica_is_that_was_late_before_dauphin_started() {
     check_apart("monitor.heartbeat = \"off\"", async |stage| {
         let mut dauphin = with_heartbeat(stage, "").await;

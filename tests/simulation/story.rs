@@ -374,7 +374,8 @@ struct Story {
     stopping: Option<(Instant, Duration)>,
     /// No server and no network fails.
     is_sound: bool,
-    paused: bool,
+    /// The generation in which operators last looked whether something is paused or drained yet.
+    reminded: u64,
     closed_by_hand: bool,
 }
 
@@ -409,7 +410,7 @@ pub fn play(seed: u64) -> Outcome {
             back_at: None,
             stopping: None,
             is_sound,
-            paused: false,
+            reminded: 0,
             closed_by_hand: false,
         };
         story.run().await;
@@ -542,7 +543,7 @@ impl Story {
             node.claimed_by = None;
         });
         drop(world);
-        (self.paused, self.stopping) = (false, None);
+        self.stopping = None;
         self.back_at = Some(Instant::now() + for_);
     }
 
@@ -727,7 +728,6 @@ impl Story {
                 undo.push((now + lasts, Undo::Undrain(server)));
             }
             Fault::Pause { lasts } => {
-                self.paused = true;
                 self.ask(Action::Pause);
                 undo.push((now + lasts, Undo::Resume));
             }
@@ -788,10 +788,7 @@ impl Story {
                 }
             }
             Undo::Undrain(at) => self.ask(Action::Undrain(name(at))),
-            Undo::Resume => {
-                self.paused = false;
-                self.ask(Action::Resume);
-            }
+            Undo::Resume => self.ask(Action::Resume),
         }
     }
 
@@ -830,6 +827,19 @@ impl Story {
         });
     }
 
+    /// An order that dauphin was not there to be given outlives it, until operators see what holds.
+    fn take_orders_back(&mut self) {
+        if self.dauphin.is_none() || self.reminded == self.generation {
+            return;
+        }
+        self.reminded = self.generation;
+        let record = self.journal.lock().clone();
+        if record.paused {
+            self.ask(Action::Resume);
+        }
+        record.drained.into_iter().for_each(|server| self.ask(Action::Undrain(server)));
+    }
+
     /// Nothing goes wrong any more: what must become well, within which time.
     async fn heal(&mut self) {
         {
@@ -842,6 +852,7 @@ impl Story {
         let mut why = String::new();
         while began.elapsed() < TO_HEAL {
             self.dauphin_may_crash_or_start();
+            self.take_orders_back();
             if self.closed_by_hand && began.elapsed() > TO_HEAL / 2 {
                 // Whoever closed it and could not find out then whether it is the primary still.
                 self.closed_by_hand = false;

@@ -84,6 +84,14 @@ impl Node {
         assert!(killed.status.success(), "{killed:?}");
     }
 
+    /// Its processes stand still, or go on.
+    #[allow(dead_code)] // not every test has a server hang
+    pub fn stand_still(&self, still: bool) {
+        let word = if still { "pause" } else { "unpause" };
+        let done = Command::new("docker").args([word, self.container.id()]).output().expect("docker starts");
+        assert!(done.status.success(), "{done:?}");
+    }
+
     /// As an operator would end it.
     pub async fn stop(&self) {
         self.container.stop().await.expect("Docker stops a container");

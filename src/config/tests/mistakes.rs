@@ -40,6 +40,28 @@ fn a_mistake_has_its_line_place_cause_and_remedy() {
             "4: [admin] http_address: [::]:6080 is open to other machines, and [tls.client] mode is \"disabled\"; \
              write [tls.client] mode = \"preferred\", or require_tls = false, or listen on 127.0.0.1",
         ),
+        (
+            "[admin]\naddress = \"0.0.0.0:6032\"\npassword = \"pw\"\n[[admin.users]]\nname = \"watcher\"\npassword = \"\"",
+            "4: [admin] address: 0.0.0.0:6032 is open to other machines, and the password of \"watcher\" is empty; give \
+             every one of [[admin.users]] a password, or listen on 127.0.0.1",
+        ),
+        (
+            "[[admin.users]]\nname = \"admin\"\npassword = \"pw\"",
+            "4: [[admin.users]] name: \"admin\" is the user of [admin] already; give it another name, or name another \
+             user in [admin]",
+        ),
+        (
+            "[[admin.users]]\nname = \"a\"",
+            "3: [[admin.users]] password: is missing; give one of password, password_file and password_env",
+        ),
+        (
+            "[[admin.users]]\nname = \"a\"\npassword = \"pw\"\nrole = \"veiwer\"",
+            r#"6: [[admin.users]] role: "veiwer" is not known here; did you mean "viewer"? Write "operator" or "viewer""#,
+        ),
+        (
+            "[admin]\nusers = [{ name = \"a\", password = \"pw\" }, { name = \"a\", password = \"pw\" }]",
+            "4: [[admin.users]] name: \"a\" is named twice; keep one of the two",
+        ),
         ("[threads]\ndata = -1", "4: [threads] data: -1 is out of range; write a number from 0 to 1024"),
         (
             "[threads]\ndata = 99999999999999999999",

@@ -56,6 +56,7 @@ fn the_sample_loads_and_equals_the_defaults() {
     assert_eq!(sample.admin.addresses, default.admin.addresses);
     assert_eq!(sample.admin.http_addresses, default.admin.http_addresses);
     assert!(sample.admin.password.is_none() && default.admin.password.is_none());
+    assert!(sample.admin.users.is_empty() && default.admin.users.is_empty());
     assert_eq!(sample.log, default.log);
     assert_eq!(sample.threads, default.threads);
     assert_eq!(sample.servers[0].weight, default.servers[0].weight);
@@ -74,7 +75,7 @@ fn what_the_sample_has_commented_out_loads_too() {
         })
         .collect();
     let config = Config::from_text(&uncommented.join("\n")).expect("it loads");
-    assert_eq!((config.servers.len(), config.users.len()), (1, 1));
+    assert_eq!((config.servers.len(), config.users.len(), config.admin.users.len()), (1, 1, 1));
     assert_eq!(config.servers[0].max_connections, 200);
 }
 
