@@ -15,7 +15,7 @@ use crate::{
     topology::{
         Flavour,
         heartbeat::Heartbeat,
-        report::{Problem, Report},
+        report::{Problem, Refusal, Report},
     },
 };
 use ask::Memory;
@@ -212,7 +212,8 @@ impl Watcher {
             Err(Problem::Closed(cause) | Problem::Gone(cause) | Problem::Silent(cause)) => {
                 self.server.suspect(cause)
             }
-            Err(Problem::Refused(_) | Problem::MissingPrivilege { .. }) => {}
+            Err(Problem::Refused { what: Refusal::Host | Refusal::Tls, error }) => self.server.suspect(error),
+            Err(Problem::Refused { .. } | Problem::MissingPrivilege { .. }) => {}
         }
         false
     }

@@ -33,3 +33,4 @@ mod splitting;
 mod state;
 mod stored_code;
 mod temporary_tables;
+mod turned_away;
