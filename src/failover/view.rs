@@ -51,7 +51,13 @@ impl<C: Cluster> Controller<C> {
         let preview = if self.topology.is_group() {
             group::preview(&self.topology)
         } else {
-            plan::preview(&self.topology, DETECTION)
+            let mut preview = plan::preview(&self.topology, DETECTION);
+            if self.pulse.is_none() {
+                preview.obstacles.push(
+                    "no heartbeat is written ([monitor] heartbeat is off): a primary whose disk is full is not noticed".to_owned(),
+                );
+            }
+            preview
         };
         self.preview = Some(Previewed { made_at: now, primary, preview: preview.clone() });
         preview
