@@ -45,11 +45,11 @@ impl From<reply::Err<'_>> for ServerError {
 }
 
 /// Why a connection could not be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody answers, or the connection broke.
     #[error("cannot be reached: {0}")]
-    Unreachable(#[from] io::Error),
+    Unreachable(Arc<io::Error>),
     /// `[pool] connect_timeout` passed.
     #[error("did not complete a login within [pool] connect_timeout")]
     Timeout,
@@ -64,7 +64,7 @@ pub enum ConnectError {
     NoTls,
     /// The TLS handshake failed, for example for a certificate that is not trusted.
     #[error("TLS handshake failed: {0}")]
-    Tls(io::Error),
+    Tls(Arc<io::Error>),
     /// The account uses a method that dauphin has no proof for.
     #[error("wants to authenticate the account by {0}, which dauphin cannot do with what the client gave")]
     Method(String),
@@ -76,13 +76,50 @@ impl ConnectError {
         match self {
             Self::Unreachable(_) | Self::Timeout | Self::Protocol(_) | Self::NoTls | Self::Tls(_) => true,
             // Server shutdown in progress; the server is in offline mode.
-            Self::Refused(error) => matches!(error.code, 1053 | 3032),
+            Self::Refused(error) => matches!(error.code, 1053 | HOST_IS_BLOCKED | 3032),
             Self::Method(_) => false,
+        }
+    }
+
+    /// Whether the server blocks this host, after `max_connect_errors` connections that broke off before the login.
+    pub const fn is_blocked(&self) -> bool {
+        matches!(self, Self::Refused(ServerError { code: HOST_IS_BLOCKED, .. }))
+    }
+
+    /// Whether server and dauphin do not agree on TLS. A connection that breaks in the middle says nothing of that.
+    pub fn is_of_tls(&self) -> bool {
+        match self {
+            Self::NoTls => true,
+            // What rustls says itself, and no name to verify.
+            Self::Tls(error) => {
+                matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the server refuses the account, until somebody changes it there or in the config: access denied, to this host,
+    /// or without a password; an expired password; a locked account on MySQL and on MariaDB.
+    pub const fn is_of_account(&self) -> bool {
+        match self {
+            Self::Refused(error) => matches!(error.code, 1045 | 1130 | 1698 | 1862 | 3118 | 4151),
+            Self::Method(_) => true,
+            _ => false,
         }
     }
 }
 
-/// A new connection of `account`, tracking set up. Cancel safe: a connection half opened is closed.
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreachable(Arc::new(error))
+    }
+}
+
+/// ER_HOST_IS_BLOCKED
+const HOST_IS_BLOCKED: u16 = 1129;
+
+/// A new connection of `account`, tracking set up; where the server has turned everybody away, not tried at once again.
+/// Cancel safe: a connection half opened is closed.
 ///
 /// # Errors
 /// See [`ConnectError`]; a wrong password is [`ConnectError::Refused`] with 1045.
@@ -91,9 +128,12 @@ pub async fn connect(
     account: &Account,
     profile: Profile,
 ) -> Result<Connection, ConnectError> {
-    tokio::time::timeout(server.connect_timeout, connect_now(server, account, profile))
+    server.turned_away.may_try()?;
+    let connected = tokio::time::timeout(server.connect_timeout, connect_now(server, account, profile))
         .await
-        .unwrap_or(Err(ConnectError::Timeout))
+        .unwrap_or(Err(ConnectError::Timeout));
+    server.turned_away.note(&connected, |error| error.is_of_tls() || error.is_blocked());
+    connected
 }
 
 async fn connect_now(
@@ -165,9 +205,10 @@ async fn encrypt(
     let mut request = Vec::new();
     login.put_ssl_request(&mut request);
     wire.write(&request).await?;
-    let name =
-        ServerName::try_from(host.clone()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-    let stream = wire.stream.connect_tls(connector, name).await.map_err(ConnectError::Tls)?;
+    let failed = |error| ConnectError::Tls(Arc::new(error));
+    let name = ServerName::try_from(host.clone())
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let stream = wire.stream.connect_tls(connector, name).await.map_err(failed)?;
     Ok(Wire { stream, ..wire })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod account;
 mod applied;
+mod back_off;
 pub mod connect;
 pub mod connection;
 pub mod exchange;

@@ -29,11 +29,22 @@ pub enum AskError {
 }
 
 impl OwnConnection {
-    /// Opens one for dauphin's account. Cancel safe.
+    /// Opens one for dauphin's account, unless that has just been refused. Cancel safe.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(server: &Server, account: &Account) -> Result<Self, ConnectError> {
+        server.own_refused.may_try()?;
+        let opened = Self::open_as(server, account).await;
+        server.own_refused.note(&opened, ConnectError::is_of_account);
+        opened
+    }
+
+    /// Opens one for whatever account. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open_as(server: &Server, account: &Account) -> Result<Self, ConnectError> {
         Ok(Self(connect::connect(server, account, Profile::own()).await?))
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::{
     account::Account,
     applied::Applied,
+    back_off::BackOff,
     connect::{self, ConnectError},
     connection::{Charsets, Writing},
     exchange::Lease,
@@ -48,6 +49,10 @@ pub struct Server {
     pub pool: Pool,
     pub(super) tls: Tls,
     pub(super) connect_timeout: Duration,
+    /// While it cannot be talked to, whoever asks: for its TLS, or because it blocks this host.
+    pub(super) turned_away: BackOff,
+    /// While it refuses dauphin's own account.
+    pub(super) own_refused: BackOff,
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
     suspected: Notify,
@@ -100,6 +105,8 @@ impl Server {
             pool,
             tls,
             connect_timeout,
+            turned_away: BackOff::default(),
+            own_refused: BackOff::default(),
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
             writing: Arc::default(),

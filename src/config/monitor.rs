@@ -14,7 +14,8 @@ options! {
         interval: Duration = duration("10ms", "1m").or("200ms");
         /// How long a server may take to answer.
         timeout: Duration = duration("10ms", "1m").or("1s");
-        /// How long to wait before connecting again to a server that was lost.
+        /// How long to wait before connecting again to a server that was lost. One that refuses the account, or whose TLS does not
+        /// fit, is tried ever less often, every 10 s at last.
         reconnect: Duration = duration("10ms", "1m").or("100ms");
         /// How often the time is written to dauphin.heartbeat on the primary, if the account may: shows that it can write.
         heartbeat: Option<Duration> = duration_or_off("50ms", "1m").or("500ms");

@@ -131,7 +131,7 @@ pub fn why_out(topology: &Topology, at: usize) -> Option<&'static str> {
         (Some(trouble), _) => {
             return Some(match trouble.problem {
                 Problem::Closed(_) | Problem::Gone(_) | Problem::Silent(_) => "unreachable",
-                Problem::Refused(_) => "refuses dauphin's account",
+                Problem::Refused { what, .. } => what.label(),
                 Problem::MissingPrivilege { .. } => "dauphin's account lacks a privilege",
                 Problem::Double(_) => "listed twice, or with another server's identity",
             });

@@ -63,7 +63,7 @@ pub enum Diagnosis {
     ReadOnly,
     /// It answers and came back read-only from a restart, as it should.
     Restarted,
-    /// It refuses dauphin's account, or its question.
+    /// It refuses dauphin's account, its question or its host, or TLS.
     Refuses,
     /// The servers are a replication group, and none of them is its primary with a majority.
     GroupElecting,
@@ -152,7 +152,8 @@ impl Diagnosis {
             Self::ReadOnly => "Somebody has made the primary read-only: it is not deposed; statements wait.",
             Self::Restarted => "The primary came back read-only from a restart: it is made writable again.",
             Self::Refuses => {
-                "The primary refuses dauphin's account: nothing can be said of it, and nothing is done."
+                "The primary refuses dauphin's account or host, or there is no TLS with it as [tls.server] asks for: nothing can be \
+                 said of it, and nothing is done."
             }
             Self::GroupElecting => {
                 "The servers are a replication group whose primary is gone, or has lost the role or the majority: dauphin takes \
@@ -234,7 +235,7 @@ pub fn diagnose(
     };
     let silent_for = now.saturating_duration_since(trouble.since);
     match &trouble.problem {
-        Problem::Refused(_) | Problem::MissingPrivilege { .. } | Problem::Double(_) => Diagnosis::Refuses,
+        Problem::Refused { .. } | Problem::MissingPrivilege { .. } | Problem::Double(_) => Diagnosis::Refuses,
         _ if trouble.failures < FAILURES => Diagnosis::Suspected,
         Problem::Closed(_) | Problem::Gone(_) if replicas.is_empty() => Diagnosis::DeadAlone,
         // A connection that a replica still has to a process that is gone ends at once, after a crash.

@@ -108,7 +108,18 @@ impl<C: Cluster> Controller<C> {
                 return;
             }
             let has = observed.has();
-            let is_ahead = |other: &Observed| !other.has().minus(&has).is_empty();
+            // What waits there for acknowledgements others have received, and it has not executed: it was not replaced for
+            // that. Only a later incarnation may lack for good what it wrote itself.
+            let report = observed.report.as_ref();
+            let own = report.filter(|report| observed.steady.is_some_and(|steady| report.is_of(steady)));
+            let is_ahead = |other: &Observed| {
+                let ahead = other.has().minus(&has);
+                let ahead = match own {
+                    Some(own) => ahead.without_source(&own.identity),
+                    None => ahead,
+                };
+                !ahead.is_empty()
+            };
             let others = self.topology.servers.iter().filter(|other| other.quarantine.is_none());
             if !is_deposed && !others.into_iter().any(is_ahead) {
                 if self.open_again(at).await.is_err() {

@@ -215,6 +215,7 @@ pub struct Controller<C> {
     mending: mend::Mending,
     /// The heartbeat, if one is written, and its clock.
     pulse: Option<(Pulse, Clock)>,
+    preview: Option<view::Previewed>,
     /// Fences by command that nobody waits for; each is bounded.
     fencing: tokio::task::JoinSet<bool>,
     /// What discovers servers that are not in the config, if anything does.
@@ -275,6 +276,7 @@ impl<C: Cluster> Controller<C> {
             told_automatic: None,
             mending: mend::Mending::default(),
             pulse: None,
+            preview: None,
             fencing: tokio::task::JoinSet::new(),
             discovery: None,
         }

@@ -17,7 +17,7 @@ use crate::{
         Flavour, Gtids,
         dialect::{self, SemiSyncWords},
         flavour::Version,
-        report::{Problem, Receiver, Replication, Report, SemiSync},
+        report::{Problem, Receiver, Refusal, Replication, Report, SemiSync},
     },
 };
 
@@ -126,7 +126,7 @@ pub async fn ask(
     let settings = Pairs::new(&[&answers[1], &answers[2], &answers[3]]);
     let gtids = |name: &str| {
         Gtids::parse(flavour, &text(name))
-            .ok_or_else(|| Problem::Refused(format!("its GTIDs cannot be read: {}", text(name))))
+            .ok_or_else(|| refused(format!("its GTIDs cannot be read: {}", text(name))))
     };
     let mut replication = replication(&version, &answers[4])?;
     if let Some(replication) = &mut replication {
@@ -298,7 +298,7 @@ fn replication(version: &Version, answer: &Own) -> Result<Option<Replication>, P
         applying: value(&["Replica_SQL_Running", "Slave_SQL_Running"]) == "Yes",
         applier_error: error("Last_SQL_Errno", "Last_SQL_Error"),
         received: Gtids::parse(version.flavour, &received)
-            .ok_or_else(|| Problem::Refused(format!("its GTIDs cannot be read: {received}")))?,
+            .ok_or_else(|| refused(format!("its GTIDs cannot be read: {received}")))?,
         silent_for: None,
         heartbeat: value(&["Slave_heartbeat_period"])
             .parse::<f64>()
@@ -356,13 +356,21 @@ fn of_server(error: ServerError, flavour: Flavour) -> Problem {
     if matches!(error.code, 1053) {
         return Problem::Closed(error.to_string());
     }
-    Problem::Refused(error.to_string())
+    refused(error.to_string())
+}
+
+/// By the account, or in answer to the question.
+const fn refused(error: String) -> Problem {
+    Problem::Refused { what: Refusal::Account, error }
 }
 
 impl From<ConnectError> for Problem {
     fn from(error: ConnectError) -> Self {
         use std::io::ErrorKind;
+        let refused = |what| Self::Refused { what, error: error.to_string() };
         match &error {
+            _ if error.is_blocked() => refused(Refusal::Host),
+            _ if error.is_of_tls() => refused(Refusal::Tls),
             ConnectError::Unreachable(cause)
                 if matches!(
                     cause.kind(),
@@ -373,7 +381,7 @@ impl From<ConnectError> for Problem {
             }
             ConnectError::Timeout => Self::Silent(error.to_string()),
             _ if error.is_unreachable() => Self::Gone(error.to_string()),
-            _ => Self::Refused(error.to_string()),
+            _ => refused(Refusal::Account),
         }
     }
 }

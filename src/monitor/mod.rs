@@ -16,7 +16,7 @@ use crate::{
     topology::{
         Flavour,
         heartbeat::Heartbeat,
-        report::{Problem, Report},
+        report::{Problem, Refusal, Report},
     },
 };
 use ask::Memory;
@@ -229,7 +229,8 @@ impl Watcher {
             Err(Problem::Closed(cause) | Problem::Gone(cause) | Problem::Silent(cause)) => {
                 self.server.suspect(cause)
             }
-            Err(Problem::Refused(_) | Problem::MissingPrivilege { .. } | Problem::Double(_)) => {}
+            Err(Problem::Refused { what: Refusal::Host | Refusal::Tls, error }) => self.server.suspect(error),
+            Err(Problem::Refused { .. } | Problem::MissingPrivilege { .. } | Problem::Double(_)) => {}
         }
         false
     }

@@ -80,7 +80,7 @@ pub struct Neighbour {
 /// How long one server may take to tell of its replicas, and a neighbour to tell who it is, the login not included.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a neighbour that cannot be used is left alone, at first and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
+const REST: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(600));
 /// How soon to look again while no server has told anything: at the start it is the primary that may be found.
 const SOON: Duration = Duration::from_millis(100);
 /// How many neighbours are looked at in one round.

@@ -53,7 +53,7 @@ pub async fn end_statement(
     running: Running,
     account: &Account,
 ) -> Result<(), NotEnded> {
-    let mut connection = OwnConnection::open(server, account).await?;
+    let mut connection = OwnConnection::open_as(server, account).await?;
     // It may have ended by itself meanwhile, and the connection be somebody else's by now.
     if entry.running() != Some(running) {
         return Ok(());

@@ -138,8 +138,13 @@ pub enum Problem {
     Gone(String),
     /// It does not answer in time: it hangs, or the network is cut.
     Silent(String),
-    /// It refuses dauphin's account or its question.
-    Refused(String),
+    /// It answers, and refuses.
+    Refused {
+        /// What.
+        what: Refusal,
+        /// Why.
+        error: String,
+    },
     /// dauphin's account may not ask.
     MissingPrivilege {
         /// The server's words.
@@ -149,6 +154,44 @@ pub enum Problem {
     },
     /// It says that it is a server which is known by another name already.
     Double(String),
+}
+
+/// What a server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// dauphin's account, or its question.
+    Account,
+    /// Every connection from dauphin's host.
+    Host,
+    /// TLS as `[tls.server]` asks for it; or dauphin refuses the server's.
+    Tls,
+}
+
+impl Refusal {
+    /// In a few words.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Account => "refuses dauphin's account",
+            Self::Host => "blocks dauphin's host",
+            Self::Tls => "its TLS is not what [tls.server] asks for",
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Account => {
+                "check [account] user and password; `dauphin grants` prints the statements that create it"
+            }
+            Self::Host => {
+                "too many connections from here were broken off before they had logged in: find out why (often [tls.server], or \
+                 health checks), then run there TRUNCATE TABLE performance_schema.host_cache, or mysqladmin flush-hosts"
+            }
+            Self::Tls => {
+                "check [tls.server] mode and ca against the server's certificate; it is tried again every 10 s at last, for MySQL \
+                 blocks a host that breaks off too many handshakes (max_connect_errors)"
+            }
+        }
+    }
 }
 
 impl Problem {
@@ -163,9 +206,7 @@ impl Problem {
             Self::Closed(_) | Self::Gone(_) | Self::Silent(_) => {
                 "is the server up, and its address in `servers` right? dauphin keeps trying"
             }
-            Self::Refused(_) => {
-                "check [account] user and password; `dauphin grants` prints the statements that create it"
-            }
+            Self::Refused { what, .. } => what.remedy(),
             Self::MissingPrivilege { remedy, .. } => remedy,
             Self::Double(_) => {
                 "list each server once, and give each a server_uuid (delete its auto.cnf) or server_id of its own"
@@ -177,11 +218,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed(cause)
-            | Self::Gone(cause)
-            | Self::Silent(cause)
-            | Self::Refused(cause)
-            | Self::Double(cause) => f.write_str(cause),
+            Self::Closed(cause) | Self::Gone(cause) | Self::Silent(cause) | Self::Double(cause) => {
+                f.write_str(cause)
+            }
+            Self::Refused { error, .. } => f.write_str(error),
             Self::MissingPrivilege { error, .. } => write!(f, "dauphin's account lacks a privilege: {error}"),
         }
     }

@@ -19,7 +19,7 @@ pub const FAILOVER_STEPS: [&str; 10] =
 /// Those of a switchover; what follows them is as above.
 pub const SWITCHOVER_STEPS: [&str; 5] = ["switch_prepare", "switch_drain", "close", "switch_apply", "commit"];
 
-/// A fault. db1 is the primary when it happens.
+/// A fault. db1 stands for the first of the servers, which is the primary when it happens, db2 for the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Kill,
@@ -172,6 +172,8 @@ impl Fault {
             Self::Hang | Self::CutFromAll => (10, 10),
             Self::DelayedReplica => (10, 6),
             Self::CutFromReplicas | Self::DiskFull => (20, 15),
+            // Until dauphin runs again, no more.
+            Self::CrashAt(_) | Self::SwitchoverCrashAt(_) => (5, 0),
             _ => (5, 4),
         };
         Duration::from_secs(if is_short { short } else { full })
@@ -221,13 +223,13 @@ impl Fault {
                 dauphin.restart(&[]).await;
                 Ok(())
             }
-            Self::Switchover => ask_dauphin(dauphin, "SWITCHOVER TO db2").await,
+            Self::Switchover => switch_over(dauphin, db2).await,
             Self::CrashAt(step) => {
                 db1.kill(false).await?;
                 restart_when_ended(dauphin, step).await
             }
             Self::SwitchoverCrashAt(step) => {
-                let answer = ask_dauphin(dauphin, "SWITCHOVER TO db2").await;
+                let answer = switch_over(dauphin, db2).await;
                 restart_when_ended(dauphin, step).await.with_context(|| format!("the answer was {answer:?}"))
             }
         }
@@ -244,6 +246,8 @@ impl Fault {
             Self::ReadOnly if is_nobody_open(servers).await? => db1.sql("SET GLOBAL read_only = OFF").await,
             Self::BrokenReplica | Self::BrokenReplicaThenKill => mend_applier(db2).await,
             Self::DelayedReplica | Self::DelayedReplicaThenKill => delay(db2, 0).await,
+            // The load is to run while it is taken back.
+            Self::CrashAt(_) => db1.answers(Duration::from_secs(60)).await,
             _ => Ok(()),
         }
     }
@@ -315,12 +319,22 @@ async fn is_nobody_open(servers: &Servers) -> Result<bool> {
     Ok(true)
 }
 
-/// A statement for dauphin's admin port.
-async fn ask_dauphin(dauphin: &Dauphin, statement: &str) -> Result<()> {
+/// By dauphin's admin port. It is asked again where dauphin, on a machine that is busy, has just had no answer from the primary.
+async fn switch_over(dauphin: &Dauphin, to: &Node) -> Result<()> {
+    let statement = format!("SWITCHOVER TO {}", to.name);
     let options = options(dauphin.admin.ip().to_string(), dauphin.admin.port(), "admin", "");
     let mut connection = Conn::new(options).await.context("dauphin's admin port")?;
-    timeout(Duration::from_secs(30), connection.query_drop(statement))
-        .await
-        .with_context(|| format!("no answer within 30 s: {statement}"))?
-        .with_context(|| statement.to_owned())
+    let start = Instant::now();
+    loop {
+        let answer = timeout(Duration::from_secs(30), connection.query_drop(&statement))
+            .await
+            .with_context(|| format!("no answer within 30 s: {statement}"))?;
+        match answer {
+            Err(error) if error.to_string().contains("there is no primary to switch over from") => {
+                ensure!(start.elapsed() < Duration::from_secs(10), "{statement}: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+            answer => return answer.context(statement),
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod load;
 mod reaper;
 mod round;
 mod servers;
+mod steps;
 mod table;
 mod witness;
 
@@ -31,13 +32,9 @@ use fault::Fault;
 use libtest_mimic::{Failed, Trial};
 use round::{Manner, Round};
 
-/// Those of `make test`, on each flavour: all but most of the steps at which dauphin can die.
+/// Those of `make test` that have servers of their own: [`steps`] plays the others.
 fn in_make_test() -> impl Iterator<Item = Fault> {
-    Fault::all().filter(|fault| match fault {
-        Fault::CrashAt(step) => *step == "commit",
-        Fault::SwitchoverCrashAt(step) => *step == "close",
-        _ => true,
-    })
+    Fault::all().filter(|fault| !steps::is_one(*fault))
 }
 
 #[derive(Parser)]
@@ -113,7 +110,8 @@ impl Wanted {
     }
 }
 
-/// One after the other: two clusters at a time would measure each other.
+/// One after the other: two clusters at a time would measure each other. The steps at which dauphin can die are judged by what
+/// came of them only, and both flavours' are played at once.
 fn tests() -> ExitCode {
     let mut arguments = libtest_mimic::Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -123,11 +121,12 @@ fn tests() -> ExitCode {
             Trial::test(name, move || test(flavour, fault))
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let steps = Trial::test("mysql_and_mariadb::dauphin_killed_at_every_step", steps::test);
+    libtest_mimic::run(&arguments, trials.chain([steps]).collect()).exit_code()
 }
 
 fn test(flavour: Flavour, fault: Fault) -> Result<(), Failed> {
-    let round = play(flavour, fault, Manner { is_short: true, is_shown: false });
+    let round = play(flavour, fault, Manner::SHORT);
     let round = round.map_err(|error| format!("{error:#}"))?;
     print!("{}", round.report());
     if round.wrong.is_empty() {
@@ -149,7 +148,7 @@ fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
             let mut rounds = Vec::new();
             for number in 1..=count {
                 eprintln!("==> {} {}, round {number} of {count}", flavour.name(), fault.name());
-                match play(flavour, fault, Manner { is_short, is_shown: false }) {
+                match play(flavour, fault, Manner { is_short, ..Manner::SHORT }) {
                     Ok(round) => {
                         eprint!("{}", round.report());
                         went_wrong += usize::from(!round.wrong.is_empty());
@@ -195,7 +194,7 @@ fn demo(wanted: &Wanted) -> ExitCode {
         _ => (Flavour::MySql, Fault::Kill),
     };
     println!("{}: {}", flavour.name(), fault.sentence());
-    match play(flavour, fault, Manner { is_short: true, is_shown: true }) {
+    match play(flavour, fault, Manner { is_shown: true, ..Manner::SHORT }) {
         Ok(round) => {
             print!("\n{}", round.report());
             ExitCode::from(u8::from(!round.wrong.is_empty()))
@@ -207,10 +206,18 @@ fn demo(wanted: &Wanted) -> ExitCode {
     }
 }
 
-/// A runtime of its own: what a round leaves behind ends with it.
+/// One round on servers of its own.
 fn play(flavour: Flavour, fault: Fault, manner: Manner) -> anyhow::Result<Round> {
+    block_on(async {
+        let (servers, mut dauphin) = round::fresh(flavour).await?;
+        Round::play(&servers, &mut dauphin, fault, manner).await
+    })?
+}
+
+/// On a runtime of its own: what a round leaves behind ends with it.
+fn block_on<T>(what: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let round = runtime.block_on(Round::play(flavour, fault, manner));
+    let outcome = runtime.block_on(what);
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    round
+    Ok(outcome)
 }

@@ -1,4 +1,4 @@
-//! One round: fresh servers, a dauphin, the load, a fault, and what came of it.
+//! One round: servers, a dauphin, the load, a fault, and what came of it.
 
 use std::{
     fmt::Write as _,
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     check::Findings,
-    cluster::{Flavour, NODES, options},
+    cluster::{Flavour, options},
     dauphin::Dauphin,
     ending::Ending,
     fault::{Expected, Fault},
@@ -21,9 +21,6 @@ use crate::{
     witness::{Witness, both_writable},
 };
 
-/// How long the load runs before the fault, and after all is well again.
-const BEFORE: Duration = Duration::from_secs(2);
-const AFTER: Duration = Duration::from_secs(2);
 /// How long writes may take to go on once the fault is over. A full disk is looked at again every 60 s by MySQL.
 const LONGEST: Duration = Duration::from_secs(90);
 
@@ -36,6 +33,8 @@ pub struct Round {
     pub both_writable: Duration,
     /// The primary's name at the end.
     pub primary: &'static str,
+    /// Its place among the servers; the one that was primary at the start had the first.
+    pub primary_at: Option<usize>,
     /// Servers that were not taken back because they have transactions of their own.
     pub left_out: Vec<String>,
     /// From the end of the load until the servers agreed.
@@ -53,35 +52,57 @@ pub struct Manner {
     pub is_short: bool,
     /// The screen shows what happens.
     pub is_shown: bool,
+    /// How long the load runs before the fault, and again after all is well.
+    pub around: Duration,
+}
+
+impl Manner {
+    /// As a test does it.
+    pub const SHORT: Self = Self { is_short: true, is_shown: false, around: Duration::from_secs(2) };
+}
+
+/// New servers, and a dauphin in front of them.
+pub async fn fresh(flavour: Flavour) -> Result<(Servers, Dauphin)> {
+    let tag = format!("{}-{}", flavour.name(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let servers = Servers::start(flavour, &tag).await.context("starting the servers")?;
+    let dauphin = Dauphin::start_for(&servers.addresses(), "").await;
+    Ok((servers, dauphin))
 }
 
 impl Round {
-    pub async fn play(flavour: Flavour, fault: Fault, manner: Manner) -> Result<Self> {
-        let tag = format!("{}-{}", flavour.name(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let servers = Servers::start(flavour, &tag).await.context("starting the servers")?;
-        let mut dauphin = Dauphin::start_for(&servers.addresses(), "").await;
+    /// Plays a fault on servers whose first is the primary, and whose table is empty.
+    pub async fn play(
+        servers: &Servers,
+        dauphin: &mut Dauphin,
+        fault: Fault,
+        manner: Manner,
+    ) -> Result<Self> {
         if !fault.environment().is_empty() {
             dauphin.restart(&fault.environment()).await;
         }
-        let witness = Witness::start(&servers);
+        let witness = Witness::start(servers);
         let load = Load::start(&options("127.0.0.1".to_owned(), dauphin.address.port(), "app", "app"));
         let display = manner.is_shown.then(|| Display::start(load.counts.clone(), &witness));
 
-        sleep(BEFORE).await;
-        fault.prepare(&servers).await.context("before the fault")?;
+        sleep(manner.around).await;
+        fault.prepare(servers).await.context("before the fault")?;
         let begun = Instant::now();
         say(&display, &format!("now: {}", fault.sentence()));
-        fault.begin(&servers, &mut dauphin).await.context("the fault")?;
+        fault.begin(servers, dauphin).await.context("the fault")?;
         sleep(fault.lasts(manner.is_short).saturating_sub(begun.elapsed())).await;
-        fault.end(&servers).await.context("the end of the fault")?;
+        if matches!(fault, Fault::CrashAt(_)) {
+            // The old primary is not to come back before it has a successor.
+            writes_go_on(&load.counts).await;
+        }
+        fault.end(servers).await.context("the end of the fault")?;
         say(&display, "the fault is over");
         let goes_on = writes_go_on(&load.counts).await;
-        sleep(AFTER).await;
+        sleep(manner.around).await;
         let stopped = Instant::now();
         let events = load.stop().await;
         drop(display);
 
-        let ending = Ending::wait(&servers).await;
+        let ending = Ending::wait(servers).await;
         let mut findings = Findings::of(&events, &ending.rows, begun, stopped);
         if ending.primary.is_none() {
             // `ending.wrong` says so: without rows to compare with, all would be lost.
@@ -90,7 +111,8 @@ impl Round {
         }
         let mut round = Self {
             both_writable: both_writable(&witness.seen()),
-            primary: ending.primary.map_or("none", |at| NODES[at]),
+            primary: ending.primary.map_or("none", |at| servers.nodes[at].name),
+            primary_at: ending.primary,
             left_out: ending.left_out,
             agreed_after: ending.took,
             wrong: findings.broken_promises().into_iter().chain(findings.examples.clone()).collect(),
@@ -101,22 +123,22 @@ impl Round {
         if !goes_on {
             round.wrong.push(format!("no write for {LONGEST:?} after the fault was over"));
         }
-        round.judge(fault);
+        round.judge(fault, servers.nodes[0].name);
         Ok(round)
     }
 
-    fn judge(&mut self, fault: Fault) {
+    fn judge(&mut self, fault: Fault, first_primary: &str) {
         let is_right = match fault.expected() {
-            Expected::Stays => self.primary == "db1",
-            Expected::Replaced => self.primary == "db2" || self.primary == "db3",
-            Expected::ReplacedByDb2 => self.primary == "db2",
+            Expected::Stays => self.primary_at == Some(0),
+            Expected::Replaced => matches!(self.primary_at, Some(1 | 2)),
+            Expected::ReplacedByDb2 => self.primary_at == Some(1),
             Expected::Either => true,
         };
         if !is_right {
             self.wrong.push(format!("the primary is {} ({:?})", self.primary, fault.expected()));
         }
         // Only a server that was primary can have what no other has.
-        let others = self.left_out.iter().filter(|left_out| !left_out.starts_with("db1"));
+        let others = self.left_out.iter().filter(|left_out| !left_out.starts_with(first_primary));
         self.wrong.extend(others.map(|other| format!("left out: {other}")));
         if fault.is_silent() && self.findings.error_count() > 0 {
             self.wrong.push(format!("clients saw {} errors", self.findings.error_count()));

@@ -32,7 +32,7 @@ while :; do
   while [ -e /tmp/down ]; do sleep 0.02; done
 done"#;
 
-/// db1, which starts as primary, db2 and db3.
+/// db1, which starts as primary, db2 and db3: the primary first.
 pub struct Servers {
     pub flavour: Flavour,
     pub nodes: [Node; 3],
@@ -79,6 +79,12 @@ impl Servers {
     /// Their names and addresses, for dauphin.
     pub fn addresses(&self) -> Vec<(&'static str, IpAddr)> {
         self.nodes.iter().map(|node| (node.name, node.address)).collect()
+    }
+
+    /// Puts the one at this place first, whose rows are removed everywhere: another fault can be played.
+    pub async fn led_by(&mut self, at: usize) -> Result<()> {
+        self.nodes.swap(0, at);
+        self.nodes[0].sql("TRUNCATE TABLE app_faults.w").await
     }
 
     async fn set_up(&self) -> Result<()> {

@@ -223,6 +223,7 @@ fn a_heartbeat_that_waits_for_an_operators_lock_deposes_nobody() {
         let options = "failover.mode = \"automatic\"\nfailover.write_timeout = \"1s\"";
         let dauphin = with_heartbeat(stage, options).await;
         eventually(10, "it is written", async || fact(&dauphin, "diagnosis").await == "healthy").await;
+        assert!(tells_of_full_disks(&stage.dauphin).await && !tells_of_full_disks(&dauphin).await);
         let row = "SELECT COUNT(*) FROM dauphin.heartbeat";
         let beats = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'dauphin'";
         eventually(10, "the table is there", async || {
@@ -276,6 +277,13 @@ async fn fact(dauphin: &Dauphin, item: &str) -> String {
     let row: Option<(String, String)> =
         operator(dauphin).await.query_first(format!("SHOW FAILOVER PLAN LIKE '{item}'")).await.unwrap();
     row.map(|(_, value)| value).unwrap_or_default()
+}
+
+/// Whether SHOW FAILOVER PLAN says that a full disk would not be noticed.
+async fn tells_of_full_disks(dauphin: &Dauphin) -> bool {
+    let obstacles: Vec<(String, String)> =
+        operator(dauphin).await.query("SHOW FAILOVER PLAN LIKE 'obstacle'").await.unwrap();
+    obstacles.iter().any(|(_, obstacle)| obstacle.contains("a primary whose disk is full is not noticed"))
 }
 
 /// A table with one row, and these replicas late.

@@ -38,3 +38,4 @@ mod splitting;
 mod state;
 mod stored_code;
 mod temporary_tables;
+mod turned_away;
