@@ -642,7 +642,7 @@ impl Session {
             }
             Ok(Relayed::Withheld(lease, _)) if sent.bound => {
                 self.return_unused(lease, true);
-                Err(ClientError::read_only_transaction().into())
+                Err(ClientError::read_only_transaction(self.flavour()).into())
             }
             Ok(Relayed::Withheld(lease, _)) => {
                 lease.release();
