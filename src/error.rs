@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use dauphin_proto::reply;
 
-use crate::backend::connect::ServerError;
+use crate::{backend::connect::ServerError, topology::Flavour};
 
 /// An error for a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,14 @@ pub struct ClientError {
     pub sqlstate: &'static str,
     /// What was wrong, and what to do where that is not plain.
     pub message: Cow<'static, str>,
+}
+
+/// MySQL ends some sentences that MariaDB leaves open.
+fn full_stop(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::MySql => ".",
+        Flavour::MariaDb => "",
+    }
 }
 
 impl ClientError {
@@ -80,8 +88,8 @@ impl ClientError {
     }
 
     /// 1421 ER_STMT_HAS_NO_OPEN_CURSOR
-    pub fn no_cursor(id: u32) -> Self {
-        Self::new(1421, "HY000", format!("The statement ({id}) has no open cursor."))
+    pub fn no_cursor(id: u32, flavour: Flavour) -> Self {
+        Self::new(1421, "HY000", format!("The statement ({id}) has no open cursor{}", full_stop(flavour)))
     }
 
     /// 1153 ER_NET_PACKET_TOO_LARGE
@@ -122,8 +130,9 @@ impl ClientError {
     }
 
     /// 1792 ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
-    pub fn read_only_transaction() -> Self {
-        Self::new(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
+    pub fn read_only_transaction(flavour: Flavour) -> Self {
+        let message = format!("Cannot execute statement in a READ ONLY transaction{}", full_stop(flavour));
+        Self::new(1792, "25006", message)
     }
 
     /// 1835 ER_MALFORMED_PACKET

@@ -383,7 +383,6 @@ impl Session {
                 self.account = logged_in.account;
                 self.registered.entry.set_account(self.account.clone());
                 self.profile = logged_in.profile;
-                self.own_writes.clear();
                 self.take_user_s_level();
                 self.reset(logged_in.schema);
                 Ok(self.client.ok(self.status, logged_in.sequence).await?)

@@ -684,7 +684,7 @@ impl Session {
             }
             Ok(Relayed::Withheld(lease, _)) if sent.bound => {
                 self.return_unused(lease, true);
-                Err(ClientError::read_only_transaction().into())
+                Err(ClientError::read_only_transaction(self.flavour()).into())
             }
             Ok(Relayed::Withheld(lease, error)) if sent.role == Role::Primary => {
                 sent.lease_server.look_again();

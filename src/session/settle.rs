@@ -214,7 +214,9 @@ impl Session {
             None => was_bound && has(self.status, status::IN_TRANS),
         };
         let in_transaction = in_transaction || self.may_be_in_transaction(statement, outcome, was_bound);
+        // What is refused may leave it to the next: MySQL's 1792 does.
         if !in_transaction
+            && outcome.error.is_none()
             && self.pins.awaits_transaction()
             && !statement.changes.contains(&Change::TransactionOnce)
         {

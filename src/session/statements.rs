@@ -436,7 +436,9 @@ impl Session {
             Place::Bound => (self.binding.take(), false),
             Place::Nowhere => (None, false),
         };
-        let Some(lease) = lease else { return Ok(self.say(ClientError::no_cursor(id)).await?) };
+        let Some(lease) = lease else {
+            return Ok(self.say(ClientError::no_cursor(id, self.flavour())).await?);
+        };
         let manner = Manner { own_id: self.own_id(&statement), ..self.manner(Shape::Rows) };
         let (lease, outcome) = match self.on_own(packet, &source, lease, manner).await {
             Ok(done) => done,

@@ -139,11 +139,6 @@ impl Frontier {
     pub fn forget(&mut self, lost: &[Written]) {
         self.0.retain(|written| !lost.contains(written));
     }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 /// The set of these transactions as a server reads it in a wait; with all that came before those of which

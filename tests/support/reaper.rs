@@ -8,7 +8,7 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-/// `dauphin-it` or `dauphin-faults`, by the test program that runs: the label of every container of its tests, whose value is
+/// `dauphin-it`, `dauphin-faults` or `dauphin-routing`, by the test program that runs: the label of every container of its tests, whose value is
 /// the process's id, and what the names of their networks begin with.
 pub static LABEL: LazyLock<String> = LazyLock::new(|| {
     let program = std::env::current_exe().expect("the system knows what it runs");

@@ -68,6 +68,9 @@ fn topic(cursor: &mut Cursor<'_>) -> Topic {
         | Keyword::Tables
         | Keyword::Columns
         | Keyword::Fields
+        | Keyword::Index
+        | Keyword::Indexes
+        | Keyword::Keys
         | Keyword::Triggers
         | Keyword::Events
         | Keyword::Charset

@@ -182,8 +182,6 @@ fn what_differs_from_server_to_server() {
             ("select * from mysql.gtid_executed", Reason::ServerTable),
             ("select * from mysql.slow_log", Reason::ServerTable),
             ("show status", Reason::ServerShow),
-            ("show index from t", Reason::ServerShow),
-            ("show keys in t", Reason::ServerShow),
             ("show global status like 'x'", Reason::ServerShow),
             ("show global variables", Reason::ServerShow),
             ("show variables like 'read_only'", Reason::ServerShow),

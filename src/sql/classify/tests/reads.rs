@@ -136,6 +136,9 @@ fn reads_of_the_catalogue() {
         &BOTH,
         &[
             "show tables",
+            "show index from t",
+            "show indexes in t from db",
+            "show keys in t where key_name = 'a'",
             "show full tables from db like 'x%'",
             "show databases where `Database` like 'x'",
             "show columns from t from db",
