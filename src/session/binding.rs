@@ -154,7 +154,8 @@ impl Pins {
     /// The reason for which `statement` must run on the pinned connection; a read that touches nothing of what pins
     /// the session may run anywhere.
     pub fn binds(&self, statement: &Statement) -> Option<PinReason> {
-        if statement.effect != Effect::Read {
+        // GET DIAGNOSTICS belongs to the statement before; what it sets is carried.
+        if statement.effect != Effect::Read && !statement.is_get_diagnostics() {
             return self.any();
         }
         if let Some(reason) = self.binds_all() {

@@ -58,6 +58,13 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
+        if succeeded && statement.is_get_diagnostics() && self.is_left_behind(&lease) {
+            // Rare, and large: not a part of every session's future.
+            let Some(asked) = Box::pin(self.carry_diagnostics(lease, statement)).await else {
+                return self.lose_binding(was_bound);
+            };
+            lease = asked;
+        }
         let began = |code| {
             statement.statements > 1
                 || !NOTHING_RAN.contains(&code) && !self.knows_of_nothing(statement, code)
@@ -139,6 +146,46 @@ impl Session {
             }),
             // A variable of another kind than was thought: only this connection has it.
             None => names.iter().for_each(|name| self.pins.variable(name)),
+        }
+        exchange.finish().ok()
+    }
+
+    /// Whether the session does not stay on this connection, whatever it has set there.
+    fn is_left_behind(&self, lease: &Lease) -> bool {
+        self.binding.lease().is_some()
+            || role_of(lease) == Role::Replica && !has(self.status, status::IN_TRANS)
+    }
+
+    /// Reads what GET DIAGNOSTICS has put into user variables, to be carried as literals; `None` if the connection is lost.
+    async fn carry_diagnostics(&mut self, lease: Lease, statement: &Statement) -> Option<Lease> {
+        let set = |change: &Change| match change {
+            Change::UserVariable { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        let names: Vec<Box<str>> = statement.changes.iter().filter_map(set).collect();
+        if names.is_empty() || !names.iter().all(|name| name.is_ascii()) {
+            return Some(lease);
+        }
+        // Numbers have the collation of bytes, and texts never: they are SQLSTATEs, names and sentences.
+        let literal = |name: &str| {
+            let variable = format!("@`{}`", name.replace('`', "``"));
+            let text = format!("CONCAT('_',CHARSET({variable}),' X''',HEX({variable}),'''')");
+            format!("IF(COLLATION({variable})='binary',{variable},{text})")
+        };
+        let literals: Vec<_> = names.iter().map(|name| literal(name)).collect();
+        let mut bytes = Vec::new();
+        dauphin_proto::command::put_query(&mut bytes, format!("SELECT {}", literals.join(",")).as_bytes());
+        let mut exchange = lease.send(&bytes).await.ok()?;
+        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
+        let values = answer.rows.into_iter().next().unwrap_or_default();
+        for (name, value) in names.into_iter().zip(values) {
+            // Results may be asked for in a character set of wide characters.
+            let plain = |value: &Vec<u8>| value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+            let value = value.filter(plain).and_then(|value| String::from_utf8(value).ok());
+            let value: Box<str> = value.unwrap_or("NULL".into()).into();
+            self.pins
+                .learn(&[Change::UserVariable { name: name.clone(), value: Some(value.clone()) }], false);
+            State::change(&mut self.state, |state| drop(state.user_variables.insert(name, value)));
         }
         exchange.finish().ok()
     }

@@ -46,6 +46,11 @@ impl Statement {
     pub fn is_read(&self) -> bool {
         self.effect == Effect::Read
     }
+
+    /// Whether it is one GET DIAGNOSTICS.
+    pub fn is_get_diagnostics(&self) -> bool {
+        self.statements == 1 && self.effect == Effect::Session && self.reason == Reason::Diagnostics
+    }
 }
 
 /// What a text does.
