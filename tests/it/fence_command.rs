@@ -8,12 +8,12 @@ use std::{
 use mysql_async::{Conn, Row, prelude::Queryable as _};
 
 use crate::support::{
-    Stage, check_apart,
+    Flavour, Stage, check_own,
     cluster::{Node, options},
     eventually,
 };
 
-const OPTIONS: &str = "failover.mode = \"automatic\"\nfailover.quiet_time = \"0s\"\nfailover.fence_command = \"{directory}/fence\"\n";
+const OPTIONS: &str = "log.level = \"info\"\nfailover.mode = \"automatic\"\nfailover.quiet_time = \"0s\"\nfailover.fence_command = \"{directory}/fence\"\n";
 
 async fn operator(stage: &Stage) -> Conn {
     Conn::new(options("127.0.0.1".to_owned(), stage.dauphin.admin.port(), "admin", "")).await.unwrap()
@@ -35,6 +35,15 @@ fn set_command(stage: &Stage, script: &str) {
     std::fs::rename(new, path).unwrap();
 }
 
+/// Whether both replicas take reads and one of them could be promoted.
+async fn is_settled(stage: &Stage) -> bool {
+    let mut operator = operator(stage).await;
+    let servers: Vec<Row> = operator.query("SHOW SERVERS").await.unwrap();
+    let readable = servers.iter().filter(|row| row.get::<String, _>("reads").unwrap() == "yes").count();
+    let plan: Vec<(String, Option<String>)> = operator.query("SHOW FAILOVER PLAN").await.unwrap();
+    readable == 2 && plan.iter().any(|(item, value)| item == "candidate" && value.is_some())
+}
+
 /// db1 is lost and replaced for the `time`th time; how long that took. Afterwards it is the primary again.
 async fn lose_the_primary(
     stage: &mut Stage,
@@ -42,6 +51,7 @@ async fn lose_the_primary(
     lose: impl Fn(&Node),
     find: impl AsyncFn(&Node),
 ) -> Duration {
+    eventually(60, "a failover could be done", async || is_settled(stage).await).await;
     let began = Instant::now();
     lose(stage.cluster.primary());
     eventually(40, "a failover", async || told(stage, "failover_done").await.len() == time).await;
@@ -62,7 +72,7 @@ async fn lose_the_primary(
 
 #[test]
 fn the_fence_command_is_told_whom_to_cut_off_once_and_may_fail_or_hang() {
-    check_apart(OPTIONS, async |stage| {
+    check_own("fence", &[Flavour::MySql, Flavour::MariaDb], OPTIONS, async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
         let fenced = stage.dauphin.directory().join("fenced");
         set_command(stage, &format!("echo \"$# $1 $2\" >> {}", fenced.display()));
@@ -70,18 +80,18 @@ fn the_fence_command_is_told_whom_to_cut_off_once_and_may_fail_or_hang() {
         let is_known = || std::fs::read_to_string(&state).unwrap_or_default().contains("\"db1\": ");
         eventually(20, "the primary is known", async || is_known()).await;
         let address = stage.cluster.primary().address();
-        let took = lose_the_primary(stage, 1, Node::kill, Node::start).await;
+        let took = lose_the_primary(stage, 1, Node::kill, Node::start_unlogged).await;
         let cut_off = std::fs::read_to_string(&fenced).unwrap();
         assert_eq!(cut_off, format!("2 db1 {address}:3306\n"), "once, and nobody else");
         assert_eq!(told(stage, "fence_command").await, ["fence_command ended with exit status: 0"]);
         println!("with a command that ends: {took:?}");
 
         set_command(stage, "exit 3");
-        lose_the_primary(stage, 2, Node::kill, Node::start).await;
+        lose_the_primary(stage, 2, Node::kill, Node::start_unlogged).await;
         assert_eq!(told(stage, "fence_command").await[1..], ["fence_command ended with exit status: 3"]);
 
         set_command(stage, "exec sleep 600");
-        let took = lose_the_primary(stage, 3, Node::kill, Node::start).await;
+        let took = lose_the_primary(stage, 3, Node::kill, Node::start_unlogged).await;
         assert_eq!(told(stage, "fence_command").await[2..], ["fence_command did not end within 5 s"]);
         assert!(took < Duration::from_secs(20), "{took:?}");
         println!("with one that hangs: {took:?}");

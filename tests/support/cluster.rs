@@ -84,6 +84,14 @@ impl Node {
         assert!(killed.status.success(), "{killed:?}");
     }
 
+    /// Waits until its container has ended by itself.
+    #[allow(dead_code)] // few tests have a server end itself
+    pub async fn ended(&self) {
+        let wait = tokio::process::Command::new("docker").args(["wait", self.container.id()]).output();
+        let ended = timeout(Duration::from_secs(60), wait).await.expect("it ends").expect("docker starts");
+        assert!(ended.status.success(), "{ended:?}");
+    }
+
     /// Its processes stand still, or go on.
     #[allow(dead_code)] // not every test has a server hang
     pub fn stand_still(&self, still: bool) {
@@ -102,11 +110,7 @@ impl Node {
         if self.container.is_running().await.unwrap_or(false) {
             return;
         }
-        self.container.start().await.expect("Docker starts a container");
-        let address =
-            self.container.get_bridge_ip_address().await.expect("a running container has an address");
-        *self.address.write().expect("nothing panics in here") = address;
-        first_answer(self).await.expect("the server answers");
+        self.start_unlogged().await;
         // A dauphin that sees a former primary come back cuts its clients off.
         let mut tries = 5;
         while let Err(error) = log_everything(self, self.flavour).await {
@@ -114,6 +118,15 @@ impl Node {
             assert!(tries > 0, "the general log cannot be used: {error:#}");
             sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// Starts it, and leaves the log of what it is asked off: a dauphin may cut off whoever comes there first.
+    pub async fn start_unlogged(&self) {
+        self.container.start().await.expect("Docker starts a container");
+        let address =
+            self.container.get_bridge_ip_address().await.expect("a running container has an address");
+        *self.address.write().expect("nothing panics in here") = address;
+        first_answer(self).await.expect("the server answers");
     }
 }
 

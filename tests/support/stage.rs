@@ -106,6 +106,17 @@ pub fn check_apart(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
     });
 }
 
+/// Plays a story that changes the primary, on servers of its own: where it fails, no other story finds them so.
+#[allow(dead_code)] // not every test has such stories
+pub fn check_own(name: &str, flavours: &[Flavour], options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
+    on_both(async |flavour| {
+        if flavours.contains(&flavour) {
+            let cluster = start(flavour, name).await;
+            play(Box::leak(Box::new(cluster)), options, &story).await;
+        }
+    });
+}
+
 /// Plays a story on three members of a replication group of MySQL's, which are its own.
 pub fn check_group(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
     on_both(async |flavour| {
