@@ -426,6 +426,23 @@ mod tests {
     }
 
     #[test]
+    fn replicas_that_have_not_met_a_new_primary_yet_can_take_its_place_if_they_were_told_to_follow_it() {
+        let gone = Problem::Gone("connection refused".into());
+        let mut topology = healthy("");
+        for at in [1, 2] {
+            let mut report = replica_of(at + 1, 1, "");
+            let replication = report.replication.as_mut().unwrap();
+            replication.source = String::new();
+            (replication.receiver, replication.silent_for) = (Receiver::Connecting, None);
+            topology.note(at, Instant::now() + LATER, Ok(report));
+        }
+        lose(&mut topology, Instant::now(), &gone, 2);
+        check(&topology, Duration::from_secs(60), &Diagnosis::DeadAlone);
+        topology.servers[2].told_to_follow = Some(Instant::now());
+        check(&topology, Duration::from_secs(60), &Diagnosis::Dead);
+    }
+
+    #[test]
     fn a_primary_made_read_only_by_hand_is_not_reopened_but_a_restarted_one_is() {
         let mut topology = healthy("");
         topology.servers[0].report.as_mut().unwrap().read_only = true;

@@ -232,7 +232,11 @@ impl Topology {
     pub fn reached_replicas_of(&self, primary: usize) -> Vec<usize> {
         let identity = self.servers[primary].report.as_ref().map(|report| report.identity.as_str());
         let follows = |observed: &Observed| match (observed.replication(), identity) {
-            (Some(replication), Some(identity)) => replication.source.eq_ignore_ascii_case(identity),
+            // One that was told to follow it and has not met it is lost with it otherwise.
+            (Some(replication), Some(identity)) => {
+                replication.source.eq_ignore_ascii_case(identity)
+                    || (replication.source.is_empty() && observed.told_to_follow.is_some())
+            }
             // Of a primary that has never been reached only its replicas know anything.
             (Some(_), None) => true,
             (None, _) => false,
