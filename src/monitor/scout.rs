@@ -105,6 +105,11 @@ impl Scout {
         let mut connections = HashMap::new();
         while is_heard {
             let view = self.control.view.load_full();
+            if view.servers.is_empty() || view.servers.iter().any(|server| server.report.is_none()) {
+                // Whom it knows by a name it must not meet by another address first.
+                sleep(self.every.min(SOON)).await;
+                continue;
+            }
             let mut neighbours = sources(&view.servers);
             let asked = view.servers.iter().enumerate().filter_map(|(at, seen)| {
                 let version = &seen.report.as_ref()?.as_ref().ok()?.version;
@@ -227,7 +232,8 @@ fn strangers(neighbours: Vec<Neighbour>, known: &[ServerView]) -> Vec<Neighbour>
     let identities: HashSet<_> = identities.map(|identity| identity.to_lowercase()).collect();
     let addresses: HashSet<_> = known.iter().map(|view| view.address.as_str()).collect();
     let mut strangers: Vec<Neighbour> = Vec::new();
-    for neighbour in neighbours {
+    for mut neighbour in neighbours {
+        neighbour.guesses.retain(|guess| !addresses.contains(guess.to_string().as_str()));
         let is_known = identities.contains(&neighbour.identity.to_lowercase());
         // One that has not answered yet has no identity, but an address.
         let is_listed =

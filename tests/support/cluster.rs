@@ -145,10 +145,16 @@ pub fn options(host: String, port: u16, user: &str, password: &str) -> OptsBuild
 impl Cluster {
     /// Starts one; `name` tells it from others of the flavour.
     pub async fn start(flavour: Flavour, name: &str) -> Result<Self> {
+        Self::start_with(flavour, name, &[]).await
+    }
+
+    /// Starts one whose servers have these options, too.
+    pub async fn start_with(flavour: Flavour, name: &str, more: &[&str]) -> Result<Self> {
         let cluster = Self::of_nodes(flavour, name, ["primary", "replica", "replica"], |host| {
             // Its name for people: no other container knows it by that.
             let name = host.rsplit('-').next().unwrap_or(host);
-            vec![format!("--report-host={name}")]
+            let more = more.iter().map(|option| (*option).to_owned());
+            [format!("--report-host={name}")].into_iter().chain(more).collect()
         });
         let cluster = cluster.await?;
         cluster.set_up().await?;

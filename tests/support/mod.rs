@@ -8,7 +8,7 @@ pub mod stage;
 
 pub use cluster::Flavour;
 pub use dauphin::Dauphin;
-pub use stage::{Stage, check, check_apart, check_group, check_own, check_with};
+pub use stage::{Stage, check, check_apart, check_group, check_nameless, check_own, check_with};
 
 use std::time::{Duration, Instant};
 

@@ -117,6 +117,16 @@ pub fn check_own(name: &str, flavours: &[Flavour], options: &str, story: impl As
     });
 }
 
+/// The same, on servers that know others by their addresses: containers' names mean nothing on this machine.
+#[allow(dead_code)] // not every test has such stories
+pub fn check_nameless(name: &str, options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
+    on_both(async |flavour| {
+        let cluster = Cluster::start_with(flavour, name, &["--skip-name-resolve"]).await;
+        let cluster = cluster.unwrap_or_else(|error| panic!("cluster of {}: {error:#}", flavour.name()));
+        play(Box::leak(Box::new(cluster)), options, &story).await;
+    });
+}
+
 /// Plays a story on three members of a replication group of MySQL's, which are its own.
 pub fn check_group(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
     on_both(async |flavour| {
