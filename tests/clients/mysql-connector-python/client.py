@@ -275,7 +275,7 @@ def resets(connection):
                 connection.get_rows()
 
     def look(step):
-        ask(connection, step, "SELECT DATABASE(), @mine, @@sql_mode, @@time_zone = @@GLOBAL.time_zone, @@autocommit")
+        ask(connection, step, "SELECT DATABASE(), @mine IS NULL, @@sql_mode, @@time_zone = @@GLOBAL.time_zone, @@autocommit")
         ask(connection, step, "SELECT * FROM scratch")
         ask(connection, step, f"SELECT IS_FREE_LOCK('{SCHEMA}.reset')")
         ask(connection, step, "SELECT COUNT(*) FROM people WHERE name = 'never committed'")

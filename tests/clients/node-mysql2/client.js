@@ -189,7 +189,7 @@ async function resets(connection) {
     await connection.query("INSERT INTO people (name) VALUES ('never committed')");
   };
   const look = async (step) => {
-    await query(connection, step, 'SELECT DATABASE(), @mine, @@sql_mode, @@time_zone = @@GLOBAL.time_zone, @@autocommit');
+    await query(connection, step, 'SELECT DATABASE(), @mine IS NULL, @@sql_mode, @@time_zone = @@GLOBAL.time_zone, @@autocommit');
     await query(connection, step, 'SELECT * FROM scratch');
     await query(connection, step, `SELECT IS_FREE_LOCK('${SCHEMA}.reset')`);
     await query(connection, step, "SELECT COUNT(*) FROM people WHERE name = 'never committed'");
