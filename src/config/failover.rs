@@ -42,7 +42,7 @@ options! {
         heartbeat: Duration = duration("50ms", "1m").or("200ms");
         /// A program that cuts off a deposed primary by other means; its arguments are the server's name and address.
         fence_command: Option<String> = text(4_096).optional();
-        /// Where dauphin keeps what must outlive it: the epoch, who is primary, how far a failover has come; the events are beside it.
+        /// Where dauphin keeps what must outlive it: the epoch, who is primary, how far a failover has come; the events are beside it, in two files of 4 MiB at most.
         state_file: PathBuf = path().or("/var/lib/dauphin/state.json");
     }
 }

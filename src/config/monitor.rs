@@ -19,7 +19,7 @@ options! {
         reconnect: Duration = duration("10ms", "1m").or("100ms");
         /// How often the time is written to dauphin.heartbeat on the primary, if the account may: shows that it can write.
         heartbeat: Option<Duration> = duration_or_off("50ms", "1m").or("500ms");
-        /// How often the servers are asked for others that they replicate from or to; each takes part as if it were listed.
+        /// How often the servers are asked for others that they replicate from or to; each takes part as if it were listed, 32 of them at most.
         discover: Option<Duration> = duration_or_off("100ms", "1h").or("2s");
         /// Servers that are not to take part when they are found: their addresses, as replication has them.
         discover_except: Vec<ServerAddress> = ServerAddresses.or(toml::Value::Array(Vec::new()));

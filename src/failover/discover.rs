@@ -21,6 +21,8 @@ pub(super) struct Discovery {
     found: Option<mpsc::Receiver<Finding>>,
     /// A scout still looks for those that an earlier dauphin knew.
     is_looking_for_remembered: bool,
+    /// It has been told that there is no room for more.
+    is_known_full: bool,
 }
 
 /// The next finding; never completes where nobody looks. Cancel safe.
@@ -35,7 +37,8 @@ impl<C: Cluster> Controller<C> {
     /// Takes in, unasked, the servers that the journal says something of that must not be forgotten: one of them may be
     /// the primary, or one that must not be. That they are not in the config any more does not change it.
     pub(super) fn remember_discovered(&mut self, watchers: Watchers, config: &Config) {
-        self.discovery = Some(Discovery { watchers, found: None, is_looking_for_remembered: false });
+        let (is_looking_for_remembered, is_known_full) = (false, false);
+        self.discovery = Some(Discovery { watchers, found: None, is_looking_for_remembered, is_known_full });
         if config.monitor.discover.is_none() {
             return;
         }
@@ -98,9 +101,16 @@ impl<C: Cluster> Controller<C> {
     fn admit(&mut self, server: &Listed, asked: Option<(Instant, Report)>) -> bool {
         let Some(discovery) = &mut self.discovery else { return false };
         let Some(at) = self.fleet.add(server) else {
-            let most = crate::backend::MOST_DISCOVERED;
-            let message = format!("{} is not used: {most} servers have been discovered already", server.name);
-            self.control.events.record("discovery_failed", Some(&server.name), message);
+            // A scout finds it again in every round.
+            if !std::mem::replace(&mut discovery.is_known_full, true) {
+                let most = crate::backend::MOST_DISCOVERED;
+                let message = format!(
+                    "{} is not used, nor are more: {most} servers have been discovered already; list in the config those \
+                     that are to take part",
+                    server.name
+                );
+                self.control.events.record("discovery_failed", Some(&server.name), message);
+            }
             return false;
         };
         discovery.watchers.add(&self.fleet.servers[at]);

@@ -20,7 +20,7 @@ use super::ask::{self, Memory, text};
 use crate::{
     backend::{Account, Fleet, MOST_DISCOVERED, Own, Server, own::OwnConnection},
     config::{Server as Listed, ServerAddress},
-    control::{Control, ServerView},
+    control::{Control, ServerView, View},
     topology::{
         Flavour, dialect,
         report::{Problem, Report},
@@ -99,17 +99,13 @@ impl Scout {
     pub async fn run(self, remembered: Vec<Neighbour>) {
         let mut refusals = HashMap::new();
         if !remembered.is_empty() {
-            self.look_at(remembered, &mut refusals).await;
+            let known = self.all_asked().await;
+            self.look_at(strangers(remembered, &known.servers), &mut refusals).await;
         }
         let mut is_heard = self.findings.send(Finding::LookedForRemembered).await.is_ok();
         let mut connections = HashMap::new();
         while is_heard {
-            let view = self.control.view.load_full();
-            if view.servers.is_empty() || view.servers.iter().any(|server| server.report.is_none()) {
-                // Whom it knows by a name it must not meet by another address first.
-                sleep(self.every.min(SOON)).await;
-                continue;
-            }
+            let view = self.all_asked().await;
             let mut neighbours = sources(&view.servers);
             let asked = view.servers.iter().enumerate().filter_map(|(at, seen)| {
                 let version = &seen.report.as_ref()?.as_ref().ok()?.version;
@@ -128,6 +124,18 @@ impl Scout {
             is_heard = self.look_at(strangers(neighbours, &view.servers), &mut refusals).await;
             let has_asked = !connections.is_empty();
             sleep(if has_asked { self.every } else { self.every.min(SOON) }).await;
+        }
+    }
+
+    /// What is known once every known server has been asked: whom one knows by a name one must not meet by another address
+    /// first.
+    async fn all_asked(&self) -> Arc<View> {
+        loop {
+            let view = self.control.view.load_full();
+            if !view.servers.is_empty() && view.servers.iter().all(|server| server.report.is_some()) {
+                return view;
+            }
+            sleep(self.every.min(SOON)).await;
         }
     }
 

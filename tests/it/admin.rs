@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Flavour, Stage, check, check_with, dauphin::BINARY, eventually, server_error};
+use crate::support::{Flavour, check, check_with, dauphin::BINARY, eventually, server_error};
 
 const PASSWORD: &str = "admin.password = \"it's secret\"\n";
 
@@ -24,10 +24,6 @@ fn options(address: SocketAddr, password: &str) -> OptsBuilder {
         .user(Some("admin"))
         .pass(Some(password))
         .prefer_socket(false)
-}
-
-async fn operator(stage: &Stage) -> Conn {
-    Conn::new(options(stage.dauphin.admin, "")).await.expect("an operator can log in")
 }
 
 /// A column of the rows for which another has this value.
@@ -134,7 +130,8 @@ fn a_driver_logs_in_pings_and_reads_every_table() {
 fn statements_are_counted_where_the_servers_ran_them() {
     check(async |stage| {
         stage.given("CREATE TABLE counted (id INT PRIMARY KEY)").await;
-        let (mark, mut client, mut operator) = (stage.mark(), stage.client().await, operator(stage).await);
+        let (mark, mut client, mut operator) =
+            (stage.mark(), stage.client().await, stage.dauphin.operator().await);
         for id in 0..3 {
             client.query_drop(format!("INSERT INTO counted VALUES ({id}) /* {mark} */")).await.unwrap();
         }
@@ -182,7 +179,7 @@ async fn shows(operator: &mut Conn, client: &Conn, wanted: &str, value: Option<&
 #[test]
 fn sessions_are_shown_with_what_they_do() {
     check(async |stage| {
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         let (mut idle, mut open, mut pinned) =
             (stage.client().await, stage.client().await, stage.client().await);
         let mut running = stage.client().await;
@@ -230,7 +227,7 @@ fn an_operator_ends_queries_and_sessions_also_when_every_connection_is_in_use() 
     check_with(
         "listen.max_connections = 2\npool.max_connections_per_server = 1\npool.wait_timeout = \"20s\"\n",
         async |stage| {
-            let mut operator = operator(stage).await;
+            let mut operator = stage.dauphin.operator().await;
             let (mut victim, mut waiting) = (stage.client().await, stage.client().await);
             assert_eq!(server_error(stage.try_client(stage.options("app", "app")).await).code, 1040);
             let id = victim.id();
@@ -278,7 +275,7 @@ fn an_operator_ends_queries_and_sessions_also_when_every_connection_is_in_use() 
 #[test]
 fn reload_applies_all_or_nothing_and_says_which() {
     check_with("listen.max_connections = 1", async |stage| {
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         let file = stage.dauphin.config();
         let before = std::fs::read_to_string(&file).unwrap();
         let reload = async |operator: &mut Conn| {
@@ -331,7 +328,7 @@ fn shutdown_lets_open_transactions_end_and_nothing_new_begin() {
         open.query_drop("BEGIN").await.unwrap();
         open.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
         assert_eq!(get(stage.dauphin.http, "/readyz").await.0, 200);
-        let answer: Option<String> = operator(stage).await.query_first("SHUTDOWN").await.unwrap();
+        let answer: Option<String> = stage.dauphin.operator().await.query_first("SHUTDOWN").await.unwrap();
         assert!(answer.unwrap().contains("2 sessions"));
         // What it says before it is closed is still answered.
         eventually(5, "a session that does nothing is closed", async || {

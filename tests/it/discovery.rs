@@ -2,26 +2,16 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use mysql_async::{Conn, OptsBuilder, Row, prelude::Queryable as _};
+use mysql_async::{Row, prelude::Queryable as _};
 
 use crate::support::{Flavour, Stage, check_nameless, dauphin::Dauphin, eventually};
 
 const ALONE: &str =
     "failover.mode = \"automatic\"\nmonitor.discover = \"200ms\"\nlisten.drain_timeout = \"1s\"\n";
 
-async fn operator(stage: &Stage) -> Conn {
-    let admin = stage.dauphin.admin;
-    let options = OptsBuilder::default()
-        .ip_or_hostname(admin.ip().to_string())
-        .tcp_port(admin.port())
-        .user(Some("admin"))
-        .prefer_socket(false);
-    Conn::new(options).await.expect("an operator can log in")
-}
-
 /// Of each server these columns, in the servers' order.
 async fn servers<const N: usize>(stage: &Stage, columns: [&str; N]) -> Vec<[String; N]> {
-    let rows: Vec<Row> = operator(stage).await.query("SHOW SERVERS").await.unwrap();
+    let rows: Vec<Row> = stage.dauphin.operator().await.query("SHOW SERVERS").await.unwrap();
     let value = |row: &Row, column| row.get::<Option<String>, _>(column).expect("the column is there");
     rows.iter().map(|row| columns.map(|column| value(row, column).unwrap_or_default())).collect()
 }
@@ -90,7 +80,7 @@ async fn with_one_address_the_replicas_are_found_read_from_and_promoted(stage: &
 
     stage.cluster.nodes[0].start().await;
     eventually(60, "the old primary takes reads", async || readers(stage).await == 2).await;
-    operator(stage).await.query_drop("SWITCHOVER TO db1").await.unwrap();
+    stage.dauphin.operator().await.query_drop("SWITCHOVER TO db1").await.unwrap();
     eventually(20, "the old primary rules", async || primary(stage).await.as_deref() == Some("db1")).await;
     let mut client = stage.client().await;
     let rows: Vec<u32> = client.query("SELECT id FROM t ORDER BY id").await.unwrap();

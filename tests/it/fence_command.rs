@@ -5,23 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mysql_async::{Conn, Row, prelude::Queryable as _};
+use mysql_async::{Row, prelude::Queryable as _};
 
-use crate::support::{
-    Flavour, Stage, check_own,
-    cluster::{Node, options},
-    eventually,
-};
+use crate::support::{Flavour, Stage, check_own, cluster::Node, eventually};
 
 const OPTIONS: &str = "log.level = \"info\"\nfailover.mode = \"automatic\"\nfailover.quiet_time = \"0s\"\nfailover.fence_command = \"{directory}/fence\"\n";
 
-async fn operator(stage: &Stage) -> Conn {
-    Conn::new(options("127.0.0.1".to_owned(), stage.dauphin.admin.port(), "admin", "")).await.unwrap()
-}
-
 /// The messages of the events of a kind.
 async fn told(stage: &Stage, kind: &str) -> Vec<String> {
-    let rows: Vec<Row> = operator(stage).await.query("SHOW EVENTS").await.unwrap();
+    let rows: Vec<Row> = stage.dauphin.operator().await.query("SHOW EVENTS").await.unwrap();
     let is_it = |row: &&Row| row.get::<String, _>("kind").unwrap() == kind;
     rows.iter().filter(is_it).map(|row| row.get("message").unwrap()).collect()
 }
@@ -37,7 +29,7 @@ fn set_command(stage: &Stage, script: &str) {
 
 /// Whether both replicas take reads and one of them could be promoted.
 async fn is_settled(stage: &Stage) -> bool {
-    let mut operator = operator(stage).await;
+    let mut operator = stage.dauphin.operator().await;
     let servers: Vec<Row> = operator.query("SHOW SERVERS").await.unwrap();
     let readable = servers.iter().filter(|row| row.get::<String, _>("reads").unwrap() == "yes").count();
     let plan: Vec<(String, Option<String>)> = operator.query("SHOW FAILOVER PLAN").await.unwrap();
@@ -62,7 +54,7 @@ async fn lose_the_primary(
         back.iter().filter(|message| message.starts_with("db1 ")).count() == time
     })
     .await;
-    let mut operator = operator(stage).await;
+    let mut operator = stage.dauphin.operator().await;
     eventually(30, "db1 is the primary again", async || {
         operator.query_drop("SWITCHOVER TO db1").await.is_ok()
     })

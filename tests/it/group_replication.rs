@@ -56,7 +56,7 @@ async fn its_members_are_recognised(stage: &mut Stage) {
     assert_eq!(groups, ["ONLINE PRIMARY", "ONLINE SECONDARY", "ONLINE SECONDARY"]);
     let lags = shown(stage, "SHOW LAG", "lag_ms").await;
     assert!(lags.iter().all(|lag| lag.parse::<u64>().is_ok()), "{lags:?}");
-    let refused = server_error(operator(stage).await.query_drop("FAILOVER TO db2 FORCE").await);
+    let refused = server_error(stage.dauphin.operator().await.query_drop("FAILOVER TO db2 FORCE").await);
     assert!(refused.message.contains("elects its primary itself"), "{}", refused.message);
 }
 
@@ -64,7 +64,7 @@ async fn a_switchover_has_the_group_elect_another(stage: &mut Stage, writer: &Wr
     let mut client = stage.client().await;
     for to in ["db2", "db3"] {
         let before = writer.acknowledged();
-        operator(stage).await.query_drop(format!("SWITCHOVER TO {to}")).await.unwrap();
+        stage.dauphin.operator().await.query_drop(format!("SWITCHOVER TO {to}")).await.unwrap();
         eventually(10, "writes go on", async || writer.acknowledged() > before + 20).await;
         writer.has_had_no_error();
     }
@@ -84,7 +84,7 @@ async fn a_member_that_has_left_takes_no_reads(stage: &mut Stage) {
         runs(stage, &mut client, "/* dauphin:consistency=eventual */ SELECT 1 FROM t", 4).await,
         [4, 0, 0]
     );
-    let refused = server_error(operator(stage).await.query_drop("SWITCHOVER TO db2").await);
+    let refused = server_error(stage.dauphin.operator().await.query_drop("SWITCHOVER TO db2").await);
     assert!(refused.message.contains("not an online member"), "{}", refused.message);
     stage.cluster.join(&stage.cluster.nodes[1]).await.unwrap();
     eventually(20, "db2 takes reads again", async || shown(stage, "SHOW SERVERS", "reads").await[1] == "yes")
@@ -132,7 +132,7 @@ async fn of_several_primaries_one_takes_statements(stage: &mut Stage) {
     expected[primary] = 4;
     assert_eq!(runs(stage, &mut client, "INSERT INTO t (n) VALUES (NULL)", 4).await, expected);
     assert_eq!(runs(stage, &mut client, "SELECT COUNT(*) FROM t", 4).await, expected);
-    let refused = server_error(operator(stage).await.query_drop("SWITCHOVER").await);
+    let refused = server_error(stage.dauphin.operator().await.query_drop("SWITCHOVER").await);
     assert!(refused.message.contains("multi-primary mode"), "{}", refused.message);
 }
 
@@ -194,15 +194,9 @@ async fn write(
     }
 }
 
-async fn operator(stage: &Stage) -> Conn {
-    let address = stage.dauphin.admin;
-    let options = OptsBuilder::default().ip_or_hostname(address.ip().to_string()).tcp_port(address.port());
-    Conn::new(options.user(Some("admin")).prefer_socket(false)).await.expect("an operator can log in")
-}
-
 /// A column of what dauphin shows; NULL is empty.
 async fn shown(stage: &Stage, command: &str, column: &str) -> Vec<String> {
-    let rows: Vec<Row> = operator(stage).await.query(command).await.unwrap();
+    let rows: Vec<Row> = stage.dauphin.operator().await.query(command).await.unwrap();
     let value = |row: &Row| row.get::<Option<String>, _>(column).expect("the column is there");
     rows.iter().map(|row| value(row).unwrap_or_default()).collect()
 }

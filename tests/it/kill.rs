@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dauphin_proto::command::code;
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Stage, check, check_with, cluster::options, eventually, server_error};
+use crate::support::{Stage, check, check_with, eventually, server_error};
 
 #[test]
 fn killing_a_query_ends_it_wherever_it_runs_and_leaves_its_session() {
@@ -54,7 +54,7 @@ fn killing_a_connection_ends_its_session() {
 fn a_statement_that_waits_for_a_primary_can_be_killed() {
     check_with("routing.hold_timeout = \"60s\"", async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         killed_while_it_waits(stage, "waiting_for_primary", &["PAUSE"], &["RESUME"], &mut operator).await;
     });
 }
@@ -113,7 +113,7 @@ async fn killed_while_it_waits(
     holder: &mut Conn,
 ) {
     let (mut killer, mut victim) = (stage.client().await, stage.client().await);
-    let mut operator = operator(stage).await;
+    let mut operator = stage.dauphin.operator().await;
     let id = victim.id();
     for kill in ["KILL QUERY", "KILL"] {
         for statement in hold {
@@ -145,13 +145,6 @@ async fn killed_while_it_waits(
             assert!(victim.query_drop("SELECT 1").await.is_err(), "its session has ended");
         }
     }
-}
-
-async fn operator(stage: &Stage) -> Conn {
-    let admin = stage.dauphin.admin;
-    Conn::new(options(admin.ip().to_string(), admin.port(), "admin", ""))
-        .await
-        .expect("an operator can log in")
 }
 
 #[test]

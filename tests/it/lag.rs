@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::{Conn, Row, prelude::Queryable as _};
 
-use crate::support::{Dauphin, Flavour, Stage, check_apart, cluster::options, eventually, server_error};
+use crate::support::{Dauphin, Flavour, Stage, check_apart, eventually, server_error};
 
 const HOUR: u32 = 3600;
 
@@ -128,7 +128,7 @@ fn a_running_read_finishes_on_a_replica_that_falls_behind() {
 fn lag_is_shown_within_a_second_of_arising() {
     check_apart("", async |stage| {
         prepare(stage, &[]).await;
-        let mut operator = operator(&stage.dauphin).await;
+        let mut operator = stage.dauphin.operator().await;
         let dauphin = &stage.dauphin;
         eventually(10, "nobody is behind", async || lag_ms(dauphin, "db3").await == Some(0)).await;
         stage.admin(2).await.query_drop("STOP REPLICA SQL_THREAD").await.unwrap();
@@ -261,28 +261,24 @@ async fn count(stage: &mut Stage, node: usize, query: &str) -> u64 {
     stage.admin(node).await.query_first(query).await.ok().flatten().unwrap_or(0)
 }
 
-async fn operator(dauphin: &Dauphin) -> Conn {
-    Conn::new(options("127.0.0.1".to_owned(), dauphin.admin.port(), "admin", "")).await.unwrap()
-}
-
 /// What SHOW LAG says.
 async fn lag_ms(dauphin: &Dauphin, server: &str) -> Option<u64> {
     let row: Option<Row> =
-        operator(dauphin).await.query_first(format!("SHOW LAG LIKE '{server}'")).await.unwrap();
+        dauphin.operator().await.query_first(format!("SHOW LAG LIKE '{server}'")).await.unwrap();
     row.unwrap().get::<Option<u64>, _>("lag_ms").unwrap()
 }
 
 /// What SHOW FAILOVER PLAN says.
 async fn fact(dauphin: &Dauphin, item: &str) -> String {
     let row: Option<(String, String)> =
-        operator(dauphin).await.query_first(format!("SHOW FAILOVER PLAN LIKE '{item}'")).await.unwrap();
+        dauphin.operator().await.query_first(format!("SHOW FAILOVER PLAN LIKE '{item}'")).await.unwrap();
     row.map(|(_, value)| value).unwrap_or_default()
 }
 
 /// Whether SHOW FAILOVER PLAN says that a full disk would not be noticed.
 async fn tells_of_full_disks(dauphin: &Dauphin) -> bool {
     let obstacles: Vec<(String, String)> =
-        operator(dauphin).await.query("SHOW FAILOVER PLAN LIKE 'obstacle'").await.unwrap();
+        dauphin.operator().await.query("SHOW FAILOVER PLAN LIKE 'obstacle'").await.unwrap();
     obstacles.iter().any(|(_, obstacle)| obstacle.contains("a primary whose disk is full is not noticed"))
 }
 

@@ -2,24 +2,20 @@
 
 use std::{io::Write as _, time::Duration};
 
-use mysql_async::{Conn, Row, prelude::Queryable as _};
+use mysql_async::{Row, prelude::Queryable as _};
 
-use crate::support::{Stage, check, check_with, cluster::options, eventually};
-
-async fn operator(stage: &Stage) -> Conn {
-    Conn::new(options("127.0.0.1".to_owned(), stage.dauphin.admin.port(), "admin", "")).await.unwrap()
-}
+use crate::support::{Stage, check, check_with, eventually};
 
 /// What SHOW EVENTS has: id, kind and message of each.
 async fn events(stage: &Stage) -> Vec<(u64, String, String)> {
-    let rows: Vec<Row> = operator(stage).await.query("SHOW EVENTS").await.unwrap();
+    let rows: Vec<Row> = stage.dauphin.operator().await.query("SHOW EVENTS").await.unwrap();
     let text = |row: &Row, column: &str| row.get::<String, _>(column).unwrap();
     rows.iter().map(|row| (row.get("id").unwrap(), text(row, "kind"), text(row, "message"))).collect()
 }
 
 async fn status(stage: &Stage, server: &str) -> Option<String> {
     let row: Option<Row> =
-        operator(stage).await.query_first(format!("SHOW SERVERS LIKE '{server}'")).await.unwrap();
+        stage.dauphin.operator().await.query_first(format!("SHOW SERVERS LIKE '{server}'")).await.unwrap();
     row.unwrap().get("status")
 }
 
@@ -35,7 +31,7 @@ async fn reads(stage: &mut Stage, times: usize) -> [usize; 3] {
 #[test]
 fn the_events_of_before_a_restart_are_shown_after_it() {
     check(async |stage| {
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         operator.query_drop("DRAIN db2").await.unwrap();
         operator.query_drop("UNDRAIN db2").await.unwrap();
         let before = events(stage).await;
@@ -70,7 +66,7 @@ fn the_events_of_before_a_restart_are_shown_after_it() {
 fn what_was_drained_and_paused_before_a_restart_still_is() {
     check_with("routing.hold_timeout = \"60s\"", async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
-        let mut before = operator(stage).await;
+        let mut before = stage.dauphin.operator().await;
         before.query_drop("DRAIN db2").await.unwrap();
         before.query_drop("PAUSE").await.unwrap();
         stage.dauphin.restart(&[]).await;
@@ -87,7 +83,7 @@ fn what_was_drained_and_paused_before_a_restart_still_is() {
         let write = tokio::spawn(async move { client.query_drop("INSERT INTO t VALUES (1)").await });
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert!(!write.is_finished(), "it waits");
-        let mut after = operator(stage).await;
+        let mut after = stage.dauphin.operator().await;
         after.query_drop("RESUME").await.unwrap();
         tokio::time::timeout(Duration::from_secs(10), write).await.expect("it goes on").unwrap().unwrap();
         after.query_drop("UNDRAIN db2").await.unwrap();
@@ -101,7 +97,7 @@ fn what_was_drained_and_paused_before_a_restart_still_is() {
 /// What SHOW POOLS says of a server: open and idle connections.
 async fn pool(stage: &Stage, server: &str) -> (u64, u64) {
     let row: Option<Row> =
-        operator(stage).await.query_first(format!("SHOW POOLS LIKE '{server}'")).await.unwrap();
+        stage.dauphin.operator().await.query_first(format!("SHOW POOLS LIKE '{server}'")).await.unwrap();
     let row = row.unwrap();
     (row.get("open").unwrap(), row.get("idle").unwrap())
 }
@@ -120,7 +116,7 @@ fn a_drained_server_is_let_go_of_and_takes_reads_again_when_it_is_undrained() {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let (open, idle) = pool(stage, "db2").await;
         assert_eq!(open - idle, 2, "two connections are kept for their warnings");
-        operator(stage).await.query_drop("DRAIN db2").await.unwrap();
+        stage.dauphin.operator().await.query_drop("DRAIN db2").await.unwrap();
         eventually(2, "nobody keeps a connection of db2", async || {
             let (open, idle) = pool(stage, "db2").await;
             open == idle
@@ -130,7 +126,7 @@ fn a_drained_server_is_let_go_of_and_takes_reads_again_when_it_is_undrained() {
         for client in &mut clients {
             client.query_drop("SELECT 1").await.expect("no client notices");
         }
-        operator(stage).await.query_drop("UNDRAIN db2").await.unwrap();
+        stage.dauphin.operator().await.query_drop("UNDRAIN db2").await.unwrap();
         eventually(5, "db2 takes reads again", async || reads(stage, 4).await == [0, 2, 2]).await;
     });
 }

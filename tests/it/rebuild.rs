@@ -2,25 +2,21 @@
 
 use std::time::Duration;
 
-use mysql_async::{Conn, Row, prelude::Queryable as _};
+use mysql_async::{Row, prelude::Queryable as _};
 
-use crate::support::{Flavour, Stage, check_own, cluster::options, eventually};
+use crate::support::{Flavour, Stage, check_own, eventually};
 
 const OPTIONS: &str = "failover.mode = \"automatic\"\nfailover.quiet_time = \"0s\"\n";
 
-async fn operator(stage: &Stage) -> Conn {
-    Conn::new(options("127.0.0.1".to_owned(), stage.dauphin.admin.port(), "admin", "")).await.unwrap()
-}
-
 /// A column of the rows of SHOW SERVERS with this server.
 async fn of_server(stage: &Stage, server: &str, column: &str) -> String {
-    let rows: Vec<Row> = operator(stage).await.query("SHOW SERVERS").await.unwrap();
+    let rows: Vec<Row> = stage.dauphin.operator().await.query("SHOW SERVERS").await.unwrap();
     let row = rows.iter().find(|row| row.get::<String, _>("server").unwrap() == server).unwrap();
     row.get::<Option<String>, _>(column).unwrap().unwrap_or_default()
 }
 
 async fn has_happened(stage: &Stage, kind: &str) -> bool {
-    let rows: Vec<Row> = operator(stage).await.query("SHOW EVENTS").await.unwrap();
+    let rows: Vec<Row> = stage.dauphin.operator().await.query("SHOW EVENTS").await.unwrap();
     rows.iter().any(|row| row.get::<String, _>("kind").unwrap() == kind)
 }
 
@@ -88,7 +84,7 @@ fn a_server_with_transactions_of_its_own_is_rebuilt_by_the_listed_commands() {
         let left: Vec<String> = stage.admin(0).await.query("SHOW DATABASES LIKE 'astray'").await.unwrap();
         assert!(left.is_empty(), "what it had of its own is gone");
         assert_eq!(of_server(stage, "db1", "errant").await, "");
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         eventually(30, "db1 is the primary again", async || {
             operator.query_drop("SWITCHOVER TO db1").await.is_ok()
         })

@@ -2,20 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
+use mysql_async::prelude::Queryable as _;
 
 use crate::support::{Stage, check_apart, eventually};
 
 const ALONE: &str = "failover.mode = \"automatic\"\nlisten.drain_timeout = \"1s\"\n";
-
-async fn operator(stage: &Stage) -> Conn {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(stage.dauphin.admin.ip().to_string())
-        .tcp_port(stage.dauphin.admin.port())
-        .user(Some("admin"))
-        .prefer_socket(false);
-    Conn::new(options).await.expect("an operator can log in")
-}
 
 async fn is_read_only(stage: &mut Stage, node: usize) -> bool {
     let query = "SELECT @@global.read_only = 1";
@@ -77,7 +68,7 @@ fn a_primary_that_somebody_closed_while_dauphin_was_away_waits_for_a_word() {
         eventually(10, "the diagnosis", async || events(stage).await.contains("primary_read_only")).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(is_read_only(stage, 0).await, "it is not opened against somebody's will");
-        operator(stage).await.query_drop("FAILOVER TO db1").await.unwrap();
+        stage.dauphin.operator().await.query_drop("FAILOVER TO db1").await.unwrap();
         let mut client = stage.client().await;
         client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
     });
@@ -94,7 +85,7 @@ fn a_cluster_never_seen_before_is_not_opened_before_it_is_said_which() {
         stage.dauphin.restart(&[]).await;
         eventually(20, "the advice", async || events(stage).await.contains("FAILOVER TO db1")).await;
         assert!(is_read_only(stage, 0).await);
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         let refused = operator.query_drop("FAILOVER TO db2").await.unwrap_err().to_string();
         assert!(refused.contains("replicates from"), "{refused}");
         operator.query_drop("FAILOVER TO db1").await.unwrap();
@@ -110,7 +101,7 @@ fn a_switchover_that_cannot_end_is_undone_before_dauphin_stops() {
         let (schema, mut client) = (stage.schema.clone(), stage.client().await);
         client.query_drop("START TRANSACTION").await.unwrap();
         client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
-        let mut asking = operator(stage).await;
+        let mut asking = stage.dauphin.operator().await;
         let asked = tokio::spawn(async move { asking.query_drop("SWITCHOVER TO db2").await });
         // It waits for the open transaction.
         eventually(10, "the switchover", async || state_file(stage).contains("\"planned\": true")).await;
@@ -137,7 +128,7 @@ fn a_connection_kept_for_its_warnings_does_not_hold_up_a_switchover() {
     check_apart(ALONE, async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1)").await;
         let mut client = stage.client().await;
-        let mut operator = operator(stage).await;
+        let mut operator = stage.dauphin.operator().await;
         for to in ["db2", "db1"] {
             client.query_drop("INSERT IGNORE INTO t VALUES (1)").await.unwrap();
             // Longer than [pool] linger, which would end by itself.

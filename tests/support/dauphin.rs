@@ -12,7 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{cluster::Cluster, reaper};
+use mysql_async::Conn;
+
+use super::{
+    cluster::{Cluster, options},
+    reaper,
+};
 
 /// A copy of the binary: the original may be built anew while the tests run.
 pub static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -43,6 +48,12 @@ pub fn new_directory() -> PathBuf {
 }
 
 impl Dauphin {
+    /// Logged in at the admin port, as its first user.
+    pub async fn operator(&self) -> Conn {
+        let options = options(self.admin.ip().to_string(), self.admin.port(), "admin", "");
+        Conn::new(options).await.expect("an operator can log in")
+    }
+
     /// Starts one that serves `cluster`; `options` are lines of config with dotted names, such as `pool.linger = "0s"`.
     /// `{directory}` in them stands for a directory of its own.
     pub async fn start(cluster: &Cluster, options: &str) -> Self {
