@@ -213,15 +213,35 @@ impl Exchange {
     /// The connection is lost, or the response is larger than [`OWN_RESPONSE_LIMIT`].
     pub async fn own_response(&mut self, shape: Shape) -> Result<Own, BackendLost> {
         let Connection { stream, input, .. } = &mut *self.held.connection;
-        let own = read_own(stream, input, shape).await;
+        let own = read_own(stream, input, shape, OWN_RESPONSE_LIMIT).await;
         let own = own.map_err(|error| self.lost(error))?;
         self.begun = false;
         Ok(own)
     }
+
+    /// Reads a response that nobody wants. Cancel safe as far as the connection is then closed.
+    ///
+    /// # Errors
+    /// The connection is lost, or is of no further use: the response is larger than [`UNWANTED_LIMIT`], or has opened a
+    /// cursor.
+    pub async fn discard(mut self, shape: Shape) -> Result<Lease, BackendLost> {
+        let Connection { stream, input, .. } = &mut *self.held.connection;
+        let unwanted = read_own(stream, input, shape, UNWANTED_LIMIT).await;
+        let unwanted = unwanted.map_err(|error| self.lost(error))?;
+        if unwanted.status & reply::status::CURSOR_EXISTS != 0 {
+            return Err(self.lost(io::Error::other("a cursor is open")));
+        }
+        self.finish()
+    }
 }
 
-/// Reads one response whole.
-pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Shape) -> io::Result<Own> {
+/// Reads one response whole, of `at_most` so many bytes.
+pub(super) async fn read_own(
+    stream: &mut Stream,
+    input: &mut Buffer,
+    shape: Shape,
+    at_most: usize,
+) -> io::Result<Own> {
     let mut tracker = Tracker::new(shape, false);
     let mut taken = Vec::new();
     let mut outcome = Own::default();
@@ -248,7 +268,7 @@ pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Sha
             }
         };
         input.advance(length);
-        if taken.len() > OWN_RESPONSE_LIMIT {
+        if taken.len() > at_most {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "an unexpectedly large answer"));
         }
     }
@@ -258,6 +278,9 @@ pub(super) async fn read_own(stream: &mut Stream, input: &mut Buffer, shape: Sha
 
 /// The largest answer that dauphin takes to a question of its own, in bytes.
 pub const OWN_RESPONSE_LIMIT: usize = 16 << 20;
+
+/// The largest answer that dauphin reads to its end although nobody wants it, in bytes.
+pub const UNWANTED_LIMIT: usize = 64 << 10;
 
 /// The values of one row; `None` is NULL.
 pub type Row = Vec<Option<Vec<u8>>>;

@@ -8,7 +8,7 @@ use super::{
     account::Account,
     connect::{self, ConnectError, ServerError},
     connection::Connection,
-    exchange::{Own, read_own},
+    exchange::{OWN_RESPONSE_LIMIT, Own, read_own},
     profile::Profile,
     server::Server,
 };
@@ -88,7 +88,7 @@ impl OwnConnection {
 
     pub(super) async fn answer(&mut self) -> Result<Own, AskError> {
         let Connection { stream, input, .. } = &mut self.0;
-        let own = read_own(stream, input, Shape::Query).await?;
+        let own = read_own(stream, input, Shape::Query, OWN_RESPONSE_LIMIT).await?;
         match own.error {
             Some(error) => Err(error.into()),
             None => Ok(own),

@@ -19,6 +19,17 @@ pub struct CatchUp {
     answers: Vec<Step>,
 }
 
+/// What a server must have applied before a command runs there.
+#[derive(Debug)]
+pub struct Wait {
+    /// As the server is asked for it.
+    pub set: String,
+    /// What of it is known to be there from then on.
+    pub positions: Vec<Position>,
+    /// How long that may take.
+    pub at_most: Duration,
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     State(Shape),
@@ -36,16 +47,33 @@ pub enum CatchUpError {
     Refused(ServerError),
     /// The replica does not have what it was to wait for yet.
     #[error("the replica does not have the writes that must be seen yet")]
-    Stale,
+    Stale {
+        /// All answers have been read and the connection has the session's state: only the command's own response follows.
+        is_in_step: bool,
+    },
 }
 
 impl CatchUp {
-    /// What `connection` lacks of `wanted`.
+    /// What `connection` lacks of `wanted`, as [`CatchUp::and_state`].
+    pub fn new(connection: &mut Connection, wanted: &Arc<State>) -> Self {
+        Self::default().and_state(connection, wanted)
+    }
+
+    /// Lets the server wait, before all else: it may be for the schema that the command needs.
+    pub fn behind(flavour: Flavour, wait: Wait) -> Self {
+        let mut catch_up = Self::default();
+        let question = flavour.wait_for(&wait.set, wait.at_most.as_secs_f64());
+        command::put_query(&mut catch_up.bytes, question.as_bytes());
+        catch_up.answers.push(Step::Wait(wait.positions));
+        catch_up
+    }
+
+    /// And then what `connection` lacks of `wanted`.
     ///
     /// The connection is taken to have it from now on: if the answers say otherwise it must be closed, and is, as an
     /// exchange that is dropped.
-    pub fn new(connection: &mut Connection, wanted: &Arc<State>) -> Self {
-        let mut catch_up = Self::default();
+    pub fn and_state(self, connection: &mut Connection, wanted: &Arc<State>) -> Self {
+        let mut catch_up = self;
         connection.prepared.put_closes(&mut catch_up.bytes);
         if State::same(&connection.state, wanted) {
             return catch_up;
@@ -113,12 +141,6 @@ impl CatchUp {
         self.query(flavour.tracking().as_bytes());
     }
 
-    /// Lets the server wait until it has applied `set`, which is these positions.
-    pub fn wait_for(&mut self, flavour: Flavour, set: &str, positions: Vec<Position>, at_most: Duration) {
-        command::put_query(&mut self.bytes, flavour.wait_for(set, at_most.as_secs_f64()).as_bytes());
-        self.answers.push(Step::Wait(positions));
-    }
-
     fn query(&mut self, text: &[u8]) {
         command::put_query(&mut self.bytes, text);
         self.answers.push(Step::State(Shape::Query));
@@ -127,21 +149,24 @@ impl CatchUp {
     /// Reads the answers that come before the command's own. Not cancel safe: drop the exchange.
     ///
     /// # Errors
-    /// See [`CatchUpError`]; the exchange is of no use then.
+    /// See [`CatchUpError`]; the exchange is of no use then, unless the error says so.
     pub async fn answers(self, exchange: &mut Exchange) -> Result<(), CatchUpError> {
+        let mut is_stale = false;
         for step in self.answers {
             let shape = if let Step::State(shape) = &step { *shape } else { Shape::Query };
             let answer = exchange.own_response(shape).await?;
             if let Step::Wait(positions) = step {
-                if answer.first_value() != Some(b"0") {
-                    return Err(CatchUpError::Stale);
+                is_stale = answer.first_value() != Some(b"0");
+                if !is_stale {
+                    positions.iter().for_each(|position| exchange.server().note_applied(position));
                 }
-                positions.iter().for_each(|position| exchange.server().note_applied(position));
             } else if let Some(error) = answer.error {
-                return Err(CatchUpError::Refused(error));
+                // What the state lacks there may be among what it does not have yet.
+                let stale = CatchUpError::Stale { is_in_step: false };
+                return Err(if is_stale { stale } else { CatchUpError::Refused(error) });
             }
         }
-        Ok(())
+        if is_stale { Err(CatchUpError::Stale { is_in_step: true }) } else { Ok(()) }
     }
 }
 

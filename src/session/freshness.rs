@@ -5,20 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dauphin_proto::reply::status;
+use dauphin_proto::{reply::status, response::Shape};
 use parking_lot::Mutex;
+use tokio::time::timeout;
 
 use super::{
     Session,
     binding::Binding,
-    catch_up::{CatchUp, CatchUpError},
+    catch_up::{CatchUp, CatchUpError, Wait},
+    kill,
     registry::Activity,
     relay,
     route::Role,
     run::{Again, role_of},
 };
 use crate::{
-    backend::{Lease, Server},
+    backend::{Exchange, Lease, Server},
     config::{Consistency, Routing},
     error::ClientError,
     routing::{
@@ -31,6 +33,8 @@ use crate::{
 
 /// How much later than asked for a replica's answer to a wait may come before the replica is passed over.
 const ANSWER_GRACE: Duration = Duration::from_millis(100);
+/// For how long a read may run that nobody wants any more.
+const UNWANTED_FOR: Duration = Duration::from_millis(200);
 
 impl Session {
     /// What the statement demands; `wanted` is what it must see.
@@ -101,33 +105,25 @@ impl Session {
         }
     }
 
-    /// Lets a replica catch up with the writes that the statement must see, for a bounded time.
-    pub(super) async fn wait_for_writes(
+    /// What a replica must wait for before the statement runs there, to be sent in front of it; `None` for nothing.
+    pub(super) fn wait_for(
         &mut self,
         lease: Lease,
         wanted: &[Written],
-    ) -> Result<Result<Lease, Again>, ClientError> {
+    ) -> Result<(Lease, Option<Box<Wait>>), Again> {
         if role_of(&lease) == Role::Primary || lease.server().has_all(wanted) {
-            return Ok(Ok(lease));
+            return Ok((lease, None));
         }
         let missing = self.missing(lease.server(), wanted);
         if missing.is_empty() {
-            return Ok(Ok(lease));
+            return Ok((lease, None));
         }
-        // Rare, and large: not a part of every session's future.
-        self.waits(Activity::WaitingForReplica, Box::pin(self.wait_for(lease, missing))).await
-    }
-
-    /// A wait that is given up is left to end on its server by itself, where it is bounded too.
-    async fn wait_for(&self, lease: Lease, missing: Vec<Written>) -> Result<Lease, Again> {
-        let server = lease.server().clone();
         let at_most = self.patience();
         // A replica that is further behind than that would be waited for in vain.
-        if at_most.is_zero() || server.lag().is_some_and(|lag| lag > at_most) {
+        if at_most.is_zero() || lease.server().lag().is_some_and(|lag| lag > at_most) {
             lease.release();
             return Err(Again::OnPrimary(Reason::Stale));
         }
-        let mut wait = CatchUp::default();
         let positions: Vec<_> = missing.into_iter().map(|written| written.position).collect();
         let primary = self.context.published.load().term().map(|term| term.server.clone());
         // All before it too, which matters where replicas commit out of order; but never numbers that do not exist.
@@ -135,21 +131,60 @@ impl Session {
             primary.as_ref().is_some_and(|primary| primary.is_without_gaps(position))
         };
         let set = gtid::wait_set(self.flavour(), &positions, with_earlier);
-        wait.wait_for(self.flavour(), &set, positions, at_most);
-        let mut exchange = lease.send(&wait.bytes).await.map_err(|_| Again::NotOn(server.id))?;
-        let answered = tokio::time::timeout(at_most + ANSWER_GRACE, wait.answers(&mut exchange)).await;
-        let Ok(answered) = answered else { return Err(Again::OnPrimary(Reason::Stale)) };
-        match answered {
-            Ok(()) => exchange.finish().map_err(|_| Again::NotOn(server.id)),
-            Err(CatchUpError::Stale) => {
-                server.raise_lag(at_most);
+        Ok((lease, Some(Box::new(Wait { set, positions, at_most }))))
+    }
+
+    /// Reads the answers to a catch-up that begins with a wait of `at_most`, `behind` which stands what has been sent
+    /// already.
+    ///
+    /// # Errors
+    /// KILL QUERY has ended it. Inside: as [`CatchUp::answers`]. What stands behind it does not count then.
+    pub(super) async fn waited(
+        &self,
+        catch_up: CatchUp,
+        mut exchange: Exchange,
+        at_most: Duration,
+        behind: Behind<'_>,
+    ) -> Result<Result<Exchange, CatchUpError>, ClientError> {
+        let answers = timeout(at_most + ANSWER_GRACE, catch_up.answers(&mut exchange));
+        let answered = self.waits(Activity::WaitingForReplica, std::pin::pin!(answers)).await;
+        let stale = match answered {
+            Ok(Ok(Ok(()))) => return Ok(Ok(exchange)),
+            Ok(Ok(Err(stale @ CatchUpError::Stale { .. }))) => {
+                exchange.server().raise_lag(at_most);
+                Ok(stale)
+            }
+            Ok(Ok(Err(error))) => return Ok(Err(error)),
+            Ok(Err(_)) => Ok(CatchUpError::Stale { is_in_step: false }),
+            Err(interrupted) => Err(interrupted),
+        };
+        self.registered.entry.ends();
+        let is_in_step = matches!(stale, Ok(CatchUpError::Stale { is_in_step: true }));
+        match behind {
+            Behind::Read(read) => self.end_unwanted(exchange, is_in_step && read.changes.is_empty()),
+            Behind::Nothing if is_in_step => {
                 if let Ok(lease) = exchange.finish() {
                     lease.release();
                 }
-                Err(Again::OnPrimary(Reason::Stale))
             }
-            Err(_) => Err(Again::NotOn(server.id)),
+            // A wait that is given up ends on its server by itself, where it is bounded too.
+            Behind::Nothing | Behind::Prepare => {}
         }
+        stale.map(Err)
+    }
+
+    /// A read that nobody wants any more stands behind a wait: if it is a short one, its connection is of use again; else
+    /// it is ended. `is_next`: its response is the next to come, and leaves the connection as it was.
+    fn end_unwanted(&self, exchange: Exchange, is_next: bool) {
+        let (server, account, id) = (exchange.server().clone(), self.account.clone(), exchange.id());
+        tokio::spawn(async move {
+            if is_next && let Ok(Ok(lease)) = timeout(UNWANTED_FOR, exchange.discard(Shape::Query)).await {
+                return lease.release();
+            }
+            if let Err(why) = kill::end_connection(&server, &account, id).await {
+                tracing::debug!(server = %server.name, %why, "a read that nobody wants was not ended");
+            }
+        });
     }
 
     /// What `server` is not known to have. What the primary itself turned out to lack, in its own term, was lost with an
@@ -173,6 +208,13 @@ impl Session {
         }
         missing
     }
+}
+
+/// What has been sent behind a wait.
+pub(super) enum Behind<'a> {
+    Nothing,
+    Prepare,
+    Read(&'a Statement),
 }
 
 /// When each term was first noticed; only the current one is remembered.

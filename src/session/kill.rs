@@ -53,13 +53,25 @@ pub async fn end_statement(
     running: Running,
     account: &Account,
 ) -> Result<(), NotEnded> {
-    let mut connection = OwnConnection::open_as(server, account).await?;
+    let connection = OwnConnection::open_as(server, account).await?;
     // It may have ended by itself meanwhile, and the connection be somebody else's by now.
     if entry.running() != Some(running) {
         return Ok(());
     }
-    let ask = format!("KILL QUERY {}", running.connection);
-    match timeout(AT_MOST, connection.ask(&ask)).await {
+    ask(connection, &format!("KILL QUERY {}", running.connection)).await
+}
+
+/// Ends a connection to `server` that is `account`'s own and that no session has any more, with what runs there. Cancel
+/// safe.
+///
+/// # Errors
+/// See [`NotEnded`]; the server's own words where it refuses, as for one that has ended already.
+pub(super) async fn end_connection(server: &Server, account: &Account, id: u32) -> Result<(), NotEnded> {
+    ask(OwnConnection::open_as(server, account).await?, &format!("KILL {id}")).await
+}
+
+async fn ask(mut connection: OwnConnection, question: &str) -> Result<(), NotEnded> {
+    match timeout(AT_MOST, connection.ask(question)).await {
         Ok(answer) => Ok(answer.map(drop)?),
         Err(_) => Err(AskError::Lost(io::ErrorKind::TimedOut.into()).into()),
     }

@@ -121,8 +121,9 @@ impl Session {
         let role = role_of(&lease);
         let bound = !matches!(from, From::Lingering { .. });
         let (reason, last) = (Reason::FollowUp, self.route.last.take());
-        let outcome =
-            self.on_lease(packet, Borrowed { lease, role, reason, bound }, self.manner(Shape::Status)).await;
+        let outcome = self
+            .on_lease(packet, Borrowed { lease, role, reason, bound, wait: None }, self.manner(Shape::Status))
+            .await;
         self.route.last = last;
         match (outcome, from) {
             (Ok((lease, _)), From::Lingering { keeps, wanted_from, until }) => {

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::{
     Session, SessionError,
     binding::Binding,
-    catch_up::{CatchUp, CatchUpError},
+    catch_up::{CatchUp, CatchUpError, Wait},
     client::Packet,
+    freshness::Behind,
     learn,
     lingering::{InsertId, Lingering},
     registry::Activity,
@@ -45,6 +46,8 @@ pub(super) struct Borrowed {
     pub reason: Reason,
     /// Whether it is the connection that the session was bound to.
     pub bound: bool,
+    /// What its server must wait for first.
+    pub wait: Option<Box<Wait>>,
 }
 
 /// What an attempt at a statement came to.
@@ -309,7 +312,7 @@ impl Session {
             let lost = format!("{} is not the primary any more", lease.server().name);
             return Err(Failure::Fatal(ClientError::lost(lost), None));
         }
-        Ok(Borrowed { lease, role, reason, bound: true })
+        Ok(Borrowed { lease, role, reason, bound: true, wait: None })
     }
 
     async fn take_lingering(&mut self, reason: Reason) -> Result<Borrowed, Again> {
@@ -319,7 +322,7 @@ impl Session {
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
         let role = role_of(&lingering.lease);
-        Ok(Borrowed { lease: lingering.lease, role, reason, bound: false })
+        Ok(Borrowed { lease: lingering.lease, role, reason, bound: false, wait: None })
     }
 
     /// As what a server would run a statement now.
@@ -350,6 +353,7 @@ impl Session {
                     role: Role::Primary,
                     reason,
                     bound: false,
+                    wait: None,
                 }));
             }
             self.insert_id = self.insert_id.lost();
@@ -362,7 +366,7 @@ impl Session {
                 lease.lent_for_writes(true);
                 // Counted first and looked second: whoever ends the term counts after it has said so.
                 if self.context.published.serves(&term) {
-                    Ok(Borrowed { lease, role: Role::Primary, reason, bound: false })
+                    Ok(Borrowed { lease, role: Role::Primary, reason, bound: false, wait: None })
                 } else {
                     lease.release();
                     Err(Again::Held)
@@ -402,10 +406,8 @@ impl Session {
         };
         let role = self.role_now(server);
         lease.lent_for_writes(role == Role::Primary);
-        Ok(match self.wait_for_writes(lease, wanted).await? {
-            Ok(lease) => Ok(Borrowed { lease, role, reason, bound: false }),
-            Err(again) => Err(again),
-        })
+        let waiting = self.wait_for(lease, wanted);
+        Ok(waiting.map(|(lease, wait)| Borrowed { lease, role, reason, bound: false, wait }))
     }
 
     async fn lease(&self, server: &Arc<Server>) -> Result<Result<Lease, LeaseError>, ClientError> {
@@ -492,7 +494,7 @@ impl Session {
         statement: &Statement,
         may_repeat: bool,
     ) -> Result<Attempt<(Exchange, Sent)>, Failure> {
-        let Borrowed { mut lease, role, reason, bound } = borrowed;
+        let Borrowed { mut lease, role, reason, bound, wait } = borrowed;
         let server = lease.server().clone();
         if role == Role::Replica && !self.may_run_on_replica(statement, bound) {
             // read_only does not stop an account with SUPER: nothing but what is proven harmless leaves for a replica.
@@ -506,13 +508,18 @@ impl Session {
             return Ok(Attempt::Again(Again::OnPrimary(Reason::Text(statement.reason))));
         }
         let elsewhere = !bound && reason != Reason::FollowUp;
-        let mut catch_up = match self.catch_up(&mut lease, statement, elsewhere).await {
+        let waits = wait.as_ref().map(|wait| wait.at_most);
+        let mut catch_up = match self.catch_up(&mut lease, statement, elsewhere, wait).await {
             Ok(catch_up) => catch_up,
             Err(lost) => return self.lost(lost, &server, role, bound, may_repeat),
         };
         self.registered.entry.begins(super::registry::Running { server: server.id, connection: lease.id() });
-        self.note_sent(&server, role, reason, packet, statement);
-        let together = statement.effect == Effect::Read || catch_up.is_empty();
+        if waits.is_none() {
+            self.note_sent(&server, role, reason, packet, statement);
+        }
+        // Of a command too long to be kept nothing could be sent again after a wait in vain.
+        let is_kept = waits.is_none() || !packet.is_partial();
+        let together = statement.effect == Effect::Read && is_kept || catch_up.is_empty();
         let mut bytes = std::mem::take(&mut catch_up.bytes);
         let sent = if bytes.is_empty() {
             lease.send(packet.to_send()).await
@@ -529,8 +536,20 @@ impl Session {
         if together && packet.is_partial() {
             self.stream_rest(&mut exchange, packet).await?;
         }
-        match catch_up.answers(&mut exchange).await {
-            Ok(()) => {}
+        let answered = match waits {
+            None => catch_up.answers(&mut exchange).await.map(|()| exchange),
+            Some(at_most) => {
+                // Rare, and large: not a part of every session's future.
+                let behind = if together { Behind::Read(statement) } else { Behind::Nothing };
+                let waited = Box::pin(self.waited(catch_up, exchange, at_most, behind)).await?;
+                if waited.is_ok() {
+                    self.note_sent(&server, role, reason, packet, statement);
+                }
+                waited
+            }
+        };
+        let mut exchange = match answered {
+            Ok(exchange) => exchange,
             // Of a command that waits for these answers nothing was sent.
             Err(CatchUpError::Lost(lost)) => {
                 return self.lost(lost, &server, role, bound, may_repeat || !together);
@@ -542,8 +561,8 @@ impl Session {
                 }
                 return Err(Failure::Told(error.into()));
             }
-            Err(CatchUpError::Stale) => return Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
-        }
+            Err(CatchUpError::Stale { .. }) => return Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
+        };
         if !together {
             // What changes anything must not run under a state that the server has refused.
             exchange = match exchange.finish() {
@@ -594,10 +613,12 @@ impl Session {
         lease: &mut Lease,
         statement: &Statement,
         elsewhere: bool,
+        wait: Option<Box<Wait>>,
     ) -> Result<CatchUp, BackendLost> {
         lease.connection().prepared.sweep(&self.context.fleet.sources);
         let tracking_lost = std::mem::take(&mut lease.connection().tracking_lost);
-        let mut catch_up = CatchUp::new(lease.connection(), &self.state);
+        let catch_up = wait.map(|wait| CatchUp::behind(self.flavour(), *wait)).unwrap_or_default();
+        let mut catch_up = catch_up.and_state(lease.connection(), &self.state);
         if tracking_lost {
             catch_up.tracking(self.flavour());
         }

@@ -16,6 +16,7 @@ use super::{
     binding::Binding,
     catch_up::{CatchUp, CatchUpError},
     client::Packet,
+    freshness::Behind,
     prepared::{Place, PreparedStatement},
     relay::{Manner, Outcome, has},
     route::{LONG, Role},
@@ -148,7 +149,7 @@ impl Session {
                 // Its long data is there, or its old cursor, which executing closes.
                 Some(lease) => {
                     let role = role_of(&lease);
-                    Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }
+                    Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true, wait: None }
                 }
                 None => match self.borrow(&executed.statement, &mut attempts).await? {
                     Some(borrowed) => borrowed,
@@ -251,17 +252,26 @@ impl Session {
         if borrowed.lease.connection().prepared.get(source).is_some() {
             return Ok(Attempt::Done(borrowed));
         }
-        let Borrowed { mut lease, role, reason, bound } = borrowed;
+        let Borrowed { mut lease, role, reason, bound, wait } = borrowed;
         let server = lease.server().clone();
         let mut then = source.state.clone();
         if then.user_variables != self.state.user_variables {
             State::change(&mut then, |state| state.user_variables = self.state.user_variables.clone());
         }
-        let mut catch_up = CatchUp::new(lease.connection(), &then);
+        let waits = wait.as_ref().map(|wait| wait.at_most);
+        let catch_up = wait.map(|wait| CatchUp::behind(self.flavour(), *wait)).unwrap_or_default();
+        let mut catch_up = catch_up.and_state(lease.connection(), &then);
         command::put_command(&mut catch_up.bytes, code::STMT_PREPARE, &source.text);
+        let caught_up = match (lease.send(&catch_up.bytes).await, waits) {
+            (Err(lost), _) => Err(lost.into()),
+            (Ok(mut exchange), None) => catch_up.answers(&mut exchange).await.map(|()| exchange),
+            // Rare, and large: not a part of every session's future.
+            (Ok(exchange), Some(at_most)) => {
+                Box::pin(self.waited(catch_up, exchange, at_most, Behind::Prepare)).await?
+            }
+        };
         let prepared = async {
-            let mut exchange = lease.send(&catch_up.bytes).await?;
-            catch_up.answers(&mut exchange).await?;
+            let mut exchange = caught_up?;
             let answer = exchange.own_response(Shape::Prepare).await?;
             Ok::<_, CatchUpError>((exchange.finish()?, answer))
         };
@@ -270,7 +280,7 @@ impl Session {
                 if let Some(prepared) = answer.prepared {
                     let limit = self.context.config.cache.prepared_per_connection;
                     lease.connection().prepared.insert(source, prepared.statement_id, limit);
-                    return Ok(Attempt::Done(Borrowed { lease, role, reason, bound }));
+                    return Ok(Attempt::Done(Borrowed { lease, role, reason, bound, wait: None }));
                 }
                 let error = answer.error;
                 self.return_unused(lease, bound);
@@ -296,11 +306,11 @@ impl Session {
                     Again::Anywhere(lost.to_string())
                 }))
             }
-            Err(CatchUpError::Refused(_) | CatchUpError::Stale) if role == Role::Replica && !bound => {
+            Err(CatchUpError::Stale { .. }) => Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
+            Err(CatchUpError::Refused(_)) if role == Role::Replica && !bound => {
                 Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)))
             }
             Err(CatchUpError::Refused(error)) => Err(Failure::Told(error.into())),
-            Err(CatchUpError::Stale) => Err(Failure::Broken("a wait that was not sent was answered")),
         }
     }
 
@@ -334,7 +344,7 @@ impl Session {
             let borrowed = match own.take() {
                 Some(lease) => {
                     let role = role_of(&lease);
-                    Borrowed { lease, role, reason: Reason::Pinned("long_data"), bound: false }
+                    Borrowed { lease, role, reason: Reason::Pinned("long_data"), bound: false, wait: None }
                 }
                 None => match self.borrow(&statement, &mut attempts).await? {
                     Some(borrowed) => borrowed,
@@ -476,8 +486,12 @@ impl Session {
     ) -> Result<(Lease, Box<Outcome>), Failure> {
         let role = role_of(&lease);
         set_statement_id(&mut lease, packet, source);
-        self.on_lease(packet, Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true }, manner)
-            .await
+        self.on_lease(
+            packet,
+            Borrowed { lease, role, reason: Reason::Pinned("cursor"), bound: true, wait: None },
+            manner,
+        )
+        .await
     }
 
     /// Runs a command on this connection and no other.

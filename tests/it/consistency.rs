@@ -39,10 +39,10 @@ fn each_level_promises_what_it_says_on_replicas_that_are_late() {
             assert_eq!(value(&mut other, "", &theirs).await, Some(0), "another session's are not promised");
             let hint = "/* dauphin:consistency=global */";
             assert_eq!(value(&mut other, hint, &global).await, Some(n));
-            stage.ran(&own).await.only_on_primary(1);
+            stage.ran(&own).await.on_primary_after_waits(1);
             stage.ran(&eventual).await.only_on_replicas(1);
             stage.ran(&theirs).await.only_on_replicas(1);
-            stage.ran(&global).await.only_on_primary(1);
+            stage.ran(&global).await.on_primary_after_waits(1);
         }
         let unmarked = stage.mark();
         other.query_drop("ROUTER SET consistency = 'global'").await.unwrap();
@@ -72,7 +72,7 @@ fn a_user_has_a_level_of_its_own() {
             assert_eq!(value(&mut reader, "", &promised).await, Some(n));
             assert_eq!(value(&mut admin, "", &eventual).await, Some(0));
         }
-        stage.ran(&promised).await.only_on_primary(4);
+        stage.ran(&promised).await.on_primary_after_waits(4);
         stage.ran(&eventual).await.only_on_replicas(4);
         restore(stage).await;
     });
@@ -108,7 +108,7 @@ fn a_token_carries_the_promise_from_one_connection_to_another() {
             assert_eq!(value(&mut reader, "", &without).await, Some(0));
             assert_eq!(value(&mut reader, "/* dauphin:causal=user:43 */", &another).await, Some(0));
         }
-        stage.ran(&with).await.only_on_primary(12);
+        stage.ran(&with).await.on_primary_after_waits(12);
         stage.ran(&without).await.only_on_replicas(6);
         stage.ran(&another).await.only_on_replicas(6);
         // A transaction that is rolled back leaves nothing under its token.
@@ -138,7 +138,7 @@ fn a_token_that_was_forgotten_still_keeps_its_promise() {
             let hint = format!("/* dauphin:causal=token{n} */");
             assert_eq!(value(&mut reader, &hint, &read).await, Some(5));
         }
-        stage.ran(&read).await.only_on_primary(5);
+        stage.ran(&read).await.on_primary_after_waits(5);
         restore(stage).await;
     });
 }

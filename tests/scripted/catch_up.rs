@@ -151,12 +151,14 @@ fn a_write_is_not_executed_where_the_state_in_front_of_it_was_refused() {
 /// A session that has written, on a connection that reports the write's GTID.
 async fn after_a_write(house: &House) -> Client {
     let mut client = house.client().await;
-    let reported = answer::gtids("00000000-0000-0000-0000-000000000001:5");
+    let reported = answer::gtids(&format!("{SOURCE}:5"));
     house.primary().on("INSERT", Act::bytes(answer::ok_with(&reported)));
     client.query("INSERT INTO t VALUES (1)").await;
     client
 }
 
+/// Whose writes they are.
+const SOURCE: &str = "00000000-0000-0000-0000-000000000001";
 const WAIT: &str = "SELECT WAIT_FOR_EXECUTED_GTID_SET";
 
 #[test]
@@ -170,15 +172,117 @@ fn a_read_behind_a_write_waits_on_the_replica_and_runs_there() {
     });
 }
 
+/// The replica's word that it does not have it.
+fn not_there() -> Vec<u8> {
+    answer::rows(&["c"], &[&["1"]])
+}
+
+#[test]
+fn a_wait_goes_out_with_the_read_and_their_answers_may_come_in_one_segment() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = after_a_write(&house).await;
+        house.replica().on(WAIT, Act::with_the_next(answer::rows(&["c"], &[&["0"]])));
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db02"));
+    });
+}
+
+/// The session has written again, up to `last`; both replicas have it, and say so together with their next answer.
+async fn writes_again(house: &House, client: &mut Client, last: u32) {
+    house.primary().on("INSERT", Act::bytes(answer::ok_with(&answer::gtids(&format!("{SOURCE}:{last}")))));
+    client.query("INSERT INTO t VALUES (1)").await;
+    let has = answer::rows(&["c"], &[&["0"]]);
+    house.servers[1..].iter().for_each(|replica| replica.on(WAIT, Act::with_the_next(has.clone())));
+}
+
+#[test]
+fn a_wait_goes_out_with_the_preparation_of_a_statement_or_else_with_its_execution() {
+    run(async {
+        let house = House::new(2).await;
+        let mut client = house.client().await;
+        let id = client.prepare("SELECT 1").await;
+        assert_eq!(house.count("COM_STMT_PREPARE"), 1);
+        // The other replica's turn, which has it prepared from then on.
+        for last in [5, 6] {
+            writes_again(&house, &mut client, last).await;
+            assert_ne!(client.execute(id, 0).await, Answer::one("db01"), "{last}");
+            assert_eq!(house.count("COM_STMT_PREPARE"), 2);
+        }
+        assert_eq!(house.count(WAIT), 2);
+    });
+}
+
 #[test]
 fn a_read_whose_replica_does_not_catch_up_in_time_runs_on_the_primary() {
     run(async {
         let house = House::new(1).await;
         let mut client = after_a_write(&house).await;
-        house.replica().on(WAIT, Act::bytes(answer::rows(&["c"], &[&["1"]])));
+        house.replica().on(WAIT, Act::bytes(not_there()));
         assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
-        assert_eq!(house.replica().count("SELECT 1"), 0);
-        assert_eq!(client.query("SELECT 1").await, Answer::one("db02"), "the replica is tried again");
+        let first = house.replica().heard(WAIT).await;
+        // What the replica has answered behind the wait is nobody's, and its connection is of use again.
+        assert_eq!(house.replica().heard("SELECT 1").await, first);
+        assert_eq!(client.query("SELECT 2").await, Answer::one("db02"), "the replica is tried again");
+        assert_eq!(house.replica().heard("SELECT 2").await, first);
+        assert_eq!(house.replica().count("KILL"), 0);
+    });
+}
+
+#[test]
+fn a_read_behind_a_wait_in_vain_is_ended_if_it_takes_long_or_opens_a_cursor() {
+    run(async {
+        let long = answer::rows(&["c"], &[&["x".repeat(100 << 10).as_str()]]);
+        for act in [Act::never(), Act::bytes(long), Act::bytes(answer::cursor_opened())] {
+            let house = House::new(1).await;
+            let mut client = after_a_write(&house).await;
+            house.replica().on(WAIT, Act::bytes(not_there()));
+            house.replica().on("SELECT 1", act);
+            assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+            let id = house.replica().heard("SELECT 1").await;
+            house.replica().heard(&format!("KILL {}", 1000 + id)).await;
+            assert!(house.replica().ended(id).await, "dauphin closes it");
+        }
+    });
+}
+
+#[test]
+fn a_read_that_waits_is_ended_by_kill_query_and_never_runs() {
+    run(async {
+        let house = House::with(1, |config| config.routing.causal_wait = Duration::from_secs(30)).await;
+        let mut client = after_a_write(&house).await;
+        house.replica().on(WAIT, Act::never());
+        client.ask("SELECT 1").await;
+        let id = house.replica().heard(WAIT).await;
+        let mut other = house.client().await;
+        assert!(matches!(other.query(&format!("KILL QUERY {}", client.id)).await, Answer::Ok(_)));
+        assert_eq!(client.answer().await.code(), Some(1317));
+        house.replica().heard(&format!("KILL {}", 1000 + id)).await;
+        assert!(house.replica().ended(id).await);
+        assert_eq!(house.count("SELECT 1"), 0);
+        assert_eq!(client.query("SELECT 2").await, Answer::one("db02"), "the session goes on");
+    });
+}
+
+#[test]
+fn a_schema_that_the_replica_does_not_have_yet_is_waited_for_first() {
+    run(async {
+        let house = House::with(1, |config| config.pool.max_connections_per_user = 1).await;
+        let mut sessions = [house.client().await, house.client().await];
+        for (session, schema) in sessions.iter_mut().zip(["b", "c"]) {
+            let uses = Act::bytes(answer::ok_with(&answer::schema(schema)));
+            house.servers.iter().for_each(|server| server.on(&format!("USE {schema}"), uses.clone()));
+            session.query(&format!("USE {schema}")).await;
+            assert_eq!(session.query("SELECT 0").await, Answer::one("db02"));
+        }
+        let [client, _] = &mut sessions;
+        house.primary().on("INSERT", Act::bytes(answer::ok_with(&answer::gtids(&format!("{SOURCE}:5")))));
+        client.query("INSERT INTO t VALUES (1)").await;
+        house.replica().on(WAIT, Act::bytes(not_there()));
+        house.replica().on("COM_INIT_DB b", Act::error(1049, "Unknown database 'b'"));
+        assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+        let id = house.replica().heard("COM_INIT_DB b").await;
+        assert_eq!(house.replica().heard(WAIT).await, id);
+        assert!(house.replica().ended(id).await, "its state is not known");
     });
 }
 
@@ -245,10 +349,9 @@ fn a_wait_asks_for_all_that_came_before_but_never_for_numbers_that_do_not_exist(
         run(async move {
             let house = House::new(1).await;
             let mut client = after_a_write(&house).await;
-            let source = "00000000-0000-0000-0000-000000000001";
-            primary_has(&house, &format!("{source}:{executed}"));
+            primary_has(&house, &format!("{SOURCE}:{executed}"));
             assert_eq!(client.query("SELECT 1").await, Answer::one("db02"));
-            assert_eq!(house.replica().count(&format!("{WAIT}('{source}:{asked}',")), 1, "{executed}");
+            assert_eq!(house.replica().count(&format!("{WAIT}('{SOURCE}:{asked}',")), 1, "{executed}");
         });
     }
 }

@@ -66,6 +66,13 @@ impl Ran {
         assert_eq!(self, Self([times, 0, 0]), "times on db1 (the primary), db2 and db3");
     }
 
+    /// A read that waits for its replica in vain runs there too, behind the wait and for nobody.
+    #[track_caller]
+    pub fn on_primary_after_waits(self, times: usize) {
+        assert_eq!(self.on_primary(), times, "times on the primary: {self}");
+        assert!(self.on_replicas() <= times, "in vain on replicas: {self}");
+    }
+
     #[track_caller]
     pub fn only_on_replicas(self, times: usize) {
         assert_eq!(
