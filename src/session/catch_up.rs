@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dauphin_proto::{command, response::Shape};
 
+use super::lingering::Left;
 use crate::{
     backend::{
         Connection, Exchange, State, connect::ServerError, connection::Charsets, exchange::BackendLost,
@@ -109,7 +110,7 @@ impl CatchUp {
 
     /// Makes the connection's last statement like the session's, which left no warnings: it had so many rows, or was
     /// none that has rows.
-    pub fn like_previous(&mut self, flavour: Flavour, rows: Option<u64>) {
+    pub fn like_previous(&mut self, flavour: Flavour, left: Left) {
         if flavour == Flavour::MariaDb {
             // There only a statement that uses a table forgets older warnings.
             self.query(b"SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE 0");
@@ -117,11 +118,12 @@ impl CatchUp {
         const MOST: u64 = 100_000;
         const TEN: &str = "(SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL \
              SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1)";
-        let text = match rows.map(|rows| rows.min(MOST)) {
-            None => "DO 0".to_owned(),
-            Some(0) => "SELECT 1 FROM DUAL WHERE FALSE".to_owned(),
-            Some(1) => "SELECT 1".to_owned(),
-            Some(rows) => {
+        let text = match left {
+            Left::Changed(_) => "DO 0".to_owned(),
+            Left::Rows(0) => "SELECT 1 FROM DUAL WHERE FALSE".to_owned(),
+            Left::Rows(1) => "SELECT 1".to_owned(),
+            Left::Rows(rows) => {
+                let rows = rows.min(MOST);
                 let digits = (rows - 1).checked_ilog10().unwrap_or_default() + 1;
                 let tables: Vec<_> = (0..digits).map(|at| format!("{TEN} t{at}")).collect();
                 format!("SELECT 1 FROM {} LIMIT {rows}", tables.join(","))

@@ -51,6 +51,21 @@ impl Lingering {
     }
 }
 
+/// What a statement has left that can be said without its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It sent so many rows: FOUND_ROWS().
+    Rows(u64),
+    /// It changed so many: ROW_COUNT().
+    Changed(u64),
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self::Changed(0)
+    }
+}
+
 /// Where the session's LAST_INSERT_ID() is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsertId {

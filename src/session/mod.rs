@@ -14,8 +14,8 @@ mod learn;
 mod lingering;
 pub(crate) mod login;
 mod named_locks;
+mod one_value;
 mod own;
-mod own_id;
 mod prepared;
 pub mod registry;
 mod relay;
@@ -54,7 +54,7 @@ use crate::{
 use binding::{Binding, Pins};
 use client::Packet;
 use learn::Tracks;
-use lingering::{InsertId, Lingering};
+use lingering::{InsertId, Left, Lingering};
 use login::{LoggedIn, LoginError};
 use prepared::PreparedStatements;
 use registry::{Registered, Registry};
@@ -80,15 +80,15 @@ pub struct Session {
     status: u16,
     /// Whether the last statement ran on the connection that the session is bound to.
     last_on_binding: bool,
-    /// How many rows the last statement sent; `None` if it was none that has rows.
-    last_rows: Option<u64>,
+    /// What the last statement left to be asked for.
+    left: Left,
     /// What the session has written: a replica may not have it yet.
     own_writes: Frontier,
     /// The causal tokens of the current transaction.
     tokens: TransactionTokens,
     /// Whose writes its user's reads must see.
     consistency: Consistency,
-    /// Whether a COM_PING has come since the last statement.
+    /// Whether a COM_PING, or a COM_STMT_PREPARE, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
     route: Route,
@@ -177,7 +177,7 @@ impl Session {
             prepared: PreparedStatements::default(),
             status: status::AUTOCOMMIT,
             last_on_binding: false,
-            last_rows: None,
+            left: Left::default(),
             own_writes: Frontier::default(),
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,

@@ -15,7 +15,7 @@ use dauphin_proto::{
 use super::{
     client::Client,
     learn::{Reported, Tracks},
-    own_id::{self, Found},
+    one_value::{self, Found},
     writes::{SharedWrites, TransactionTokens},
 };
 use crate::{
@@ -75,6 +75,8 @@ pub struct Outcome {
     pub inserted: u64,
     /// Whether a statement without a result set succeeded.
     pub ok: bool,
+    /// How many rows the last OK packet says it has changed.
+    pub affected: u64,
     /// What the server's session tracking reported.
     pub reported: Reported,
     /// What COM_STMT_PREPARE_OK said.
@@ -121,8 +123,8 @@ pub struct Manner<'a> {
     pub withhold: &'a [u16],
     /// The largest buffer for a response that keeps coming.
     pub result_buffer: usize,
-    /// What the one row of the response is to say: see [`own_id`].
-    pub own_id: Option<u32>,
+    /// What the one row of the response is to say: see [`one_value`].
+    pub value: Option<u64>,
 }
 
 /// Forwards one whole response. Not cancel safe: the backend connection is closed.
@@ -163,7 +165,7 @@ pub async fn relay(
             exchange.fill().await.map_err(|lost| relay.lost(lost))?;
         }
         wanting = true;
-        if !relay.puts_own_id(&mut exchange) {
+        if !relay.puts_value(&mut exchange) {
             continue;
         }
         match relay.pass_on(&mut exchange, client).await? {
@@ -206,11 +208,11 @@ impl Relay<'_> {
         RelayError::Backend { lost, delivered: self.delivered, sequence }
     }
 
-    /// Says the response's one row with the session's id, if it is to; `false` while it has not come. Nothing is forwarded
+    /// Says the response's one row with what the session knows, if it is to; `false` while it has not come. Nothing is forwarded
     /// before.
-    fn puts_own_id(&self, exchange: &mut Exchange) -> bool {
-        let Some(id) = self.manner.own_id.filter(|_| !self.delivered) else { return true };
-        match own_id::find(exchange.unread(), self.manner.shape, id) {
+    fn puts_value(&self, exchange: &mut Exchange) -> bool {
+        let Some(value) = self.manner.value.filter(|_| !self.delivered) else { return true };
+        match one_value::find(exchange.unread(), self.manner.shape, value) {
             Found::NotYet => false,
             Found::Nothing => true,
             Found::Row(range, row) => {
@@ -349,6 +351,7 @@ impl Relay<'_> {
             outcome.inserted = ok.last_insert_id;
         }
         outcome.ok |= kind == Kind::Ok;
+        outcome.affected = ok.affected_rows;
         let mut wrote = false;
         if !ok.state.is_empty() {
             let Listener { state, tracks, flavour, .. } = &mut self.listener;

@@ -12,7 +12,7 @@ use super::{
     client::Packet,
     freshness::Behind,
     learn,
-    lingering::{InsertId, Lingering},
+    lingering::{InsertId, Left, Lingering},
     registry::Activity,
     relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SERVER_IS_READ_ONLY, SHUTTING_DOWN},
     route::{self, Last, Role},
@@ -465,7 +465,7 @@ impl Session {
         };
         let manner = Manner {
             withhold: self.withhold(statement, &borrowed, is_whole),
-            own_id: self.own_id(statement),
+            value: self.value(statement, borrowed.elsewhere),
             ..self.manner(shape)
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
@@ -576,7 +576,7 @@ impl Session {
                 self.stream_rest(&mut exchange, packet).await?;
             }
         }
-        Ok(Attempt::Done((exchange, Sent { lease_server: server, role, bound })))
+        Ok(Attempt::Done((exchange, Sent { lease_server: server, role, bound, elsewhere })))
     }
 
     /// Counts the statement, and remembers where it went.
@@ -630,7 +630,7 @@ impl Session {
             }
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
-            catch_up.like_previous(self.flavour(), self.last_rows);
+            catch_up.like_previous(self.flavour(), self.left);
             if self.pinged {
                 catch_up.ping();
             }
@@ -662,12 +662,22 @@ impl Session {
     /// An ordinary response of this shape.
     pub(super) fn manner(&self, shape: Shape) -> Manner<'static> {
         let result_buffer = self.context.config.limits.result_buffer;
-        Manner { shape, statement_id: None, withhold: &[], result_buffer, own_id: None }
+        Manner { shape, statement_id: None, withhold: &[], result_buffer, value: None }
     }
 
-    /// The session's id, if that is what the statement asks for.
-    pub(super) fn own_id(&self, statement: &Statement) -> Option<u32> {
-        statement.needs.contains(Needs::OWN_ID).then_some(self.registered.entry.id)
+    /// What the session knows of the one value that the statement asks for. `elsewhere`: it was sent to another connection
+    /// than the statement before it.
+    pub(super) fn value(&self, statement: &Statement, elsewhere: bool) -> Option<u64> {
+        if !statement.needs.contains(Needs::ONE_VALUE) {
+            return None;
+        }
+        if !statement.needs.contains(Needs::ROW_COUNT) {
+            return Some(self.registered.entry.id.into());
+        }
+        match self.left {
+            Left::Changed(rows) if elsewhere && !self.pinged => Some(rows),
+            _ => None,
+        }
     }
 
     /// Forwards the response.
@@ -800,6 +810,8 @@ pub(super) struct Sent {
     pub lease_server: Arc<Server>,
     pub role: Role,
     pub bound: bool,
+    /// Another connection has run the session's previous statement.
+    pub elsewhere: bool,
 }
 
 /// A text without its literals, for people.

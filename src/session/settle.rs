@@ -9,7 +9,7 @@ use super::{
     Session,
     binding::{Binding, Pins},
     learn,
-    lingering::{InsertId, Lingering},
+    lingering::{InsertId, Left, Lingering},
     relay::{Outcome, has},
     route::Role,
     run::role_of,
@@ -49,8 +49,15 @@ impl Session {
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
-        self.pinged = false;
-        self.last_rows = (succeeded && !outcome.ok).then_some(outcome.rows);
+        // Preparing a statement does to what can be asked for what a COM_PING does.
+        self.pinged = outcome.prepared.is_some();
+        if !self.pinged {
+            self.left = match (succeeded, outcome.ok) {
+                (true, true) => Left::Changed(outcome.affected),
+                (true, false) => Left::Rows(outcome.rows),
+                (false, _) => Left::default(),
+            };
+        }
         if let Some(now) = outcome.status {
             self.status = now & status::OF_SESSION;
         }

@@ -184,7 +184,7 @@ impl Session {
         };
         let manner = Manner {
             withhold: self.withhold(&executed.statement, &sent, is_whole),
-            own_id: self.own_id(&executed.statement),
+            value: self.value(&executed.statement, sent.elsewhere),
             ..self.manner(Shape::Query)
         };
         match self.receive(exchange, manner, &sent, may_repeat).await? {
@@ -449,7 +449,7 @@ impl Session {
         let Some(lease) = lease else {
             return Ok(self.say(ClientError::no_cursor(id, self.flavour())).await?);
         };
-        let manner = Manner { own_id: self.own_id(&statement), ..self.manner(Shape::Rows) };
+        let manner = Manner { value: self.value(&statement, false), ..self.manner(Shape::Rows) };
         let (lease, outcome) = match self.on_own(packet, &source, lease, manner).await {
             Ok(done) => done,
             Err(failure) => return self.tell::<()>(Err(failure)).await,

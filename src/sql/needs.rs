@@ -23,8 +23,8 @@ impl Needs {
     pub const TEXT_PREPARED: Self = Self(1 << 5);
     /// It has `SQL_CALC_FOUND_ROWS`: the next `FOUND_ROWS()` must run where this ran.
     pub const ALL_ROWS_COUNT: Self = Self(1 << 6);
-    /// It is `SELECT CONNECTION_ID()` and no more: its row is the session's id, not the connection's.
-    pub const OWN_ID: Self = Self(1 << 7);
+    /// It is `SELECT CONNECTION_ID()` or `SELECT ROW_COUNT()` and no more: the session knows better than the connection.
+    pub const ONE_VALUE: Self = Self(1 << 7);
 
     /// What depends on the previous statement alone, and so must run where that ran.
     pub const FOLLOW_UP: Self = Self(Self::DIAGNOSTICS.0 | Self::FOUND_ROWS.0 | Self::ROW_COUNT.0);
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Needs {
             "ROW_COUNT",
             "TEXT_PREPARED",
             "ALL_ROWS_COUNT",
-            "OWN_ID",
+            "ONE_VALUE",
         ];
         let set = NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
         f.debug_set().entries(set.map(|(_, name)| name)).finish()

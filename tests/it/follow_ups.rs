@@ -58,6 +58,36 @@ fn row_count_is_that_of_the_previous_statement() {
 }
 
 #[test]
+fn row_count_outlives_the_connection_that_it_is_about() {
+    check_with("pool.linger = \"0s\"", async |stage| {
+        stage
+            .given("CREATE TABLE t (id INT PRIMARY KEY, n INT);; INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
+            .await;
+        let mut client = stage.client().await;
+        for text in ["SELECT ROW_COUNT()", "select row_count() AS n FROM DUAL LIMIT 1"] {
+            client.query_drop("UPDATE t SET n = n + 1 WHERE id > 1").await.unwrap();
+            let read = stage.mark();
+            let count: Option<i64> = client.query_first(format!("{text} /* {read} */")).await.unwrap();
+            assert_eq!(count, Some(2), "{text}");
+            stage.ran(&read).await.only_on_replicas(1);
+            let count: Option<i64> = client.query_first(text).await.unwrap();
+            assert_eq!(count, Some(-1), "{text}: the previous statement was a SELECT");
+            client.query_drop("DELETE FROM t WHERE id = 0").await.unwrap();
+            let count: Option<i64> = client.query_first(text).await.unwrap();
+            assert_eq!(count, Some(0), "{text}");
+            client.query_drop("UPDATE t SET n = n + 1").await.unwrap();
+            client.ping().await.unwrap();
+            let count: Option<i64> = client.exec_first(text, ()).await.unwrap();
+            assert_eq!(count, Some(0), "{text}: the previous command was a COM_PING");
+        }
+        let prepared = client.prep("SELECT ROW_COUNT()").await.unwrap();
+        client.query_drop("UPDATE t SET n = n + 1").await.unwrap();
+        let count: Option<i64> = client.exec_first(&prepared, ()).await.unwrap();
+        assert_eq!(count, Some(3));
+    });
+}
+
+#[test]
 fn found_rows_is_that_of_the_previous_read() {
     check(async |stage| {
         stage

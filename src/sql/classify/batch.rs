@@ -71,7 +71,7 @@ fn statement(facts: Facts) -> Statement {
 fn merge(sum: &mut Facts, next: Facts, is_doubtful: bool) {
     // What a later statement asks of the previous one, an earlier statement of this text answers.
     sum.needs |= next.needs.without(Needs::FOLLOW_UP);
-    sum.needs = sum.needs.without(Needs::OWN_ID);
+    sum.needs = sum.needs.without(Needs::ONE_VALUE);
     let is_alike = sum.effect == next.effect && matches!(next.effect, Effect::Read | Effect::Session);
     if !is_alike || is_doubtful {
         sum.effect = Effect::Write;

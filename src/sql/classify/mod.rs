@@ -59,8 +59,8 @@ pub fn classify(text: &[u8], syntax: &Syntax) -> Statement {
         let mut facts = verb::statement(&mut cursor);
         cursor.skip_statement();
         let part = &text[start..cursor.token.start as usize];
-        if facts.effect == Effect::Read && own::asks_for_id(part, syntax) {
-            facts.needs |= Needs::OWN_ID;
+        if facts.effect == Effect::Read && own::asks_for_one_value(part, syntax) {
+            facts.needs |= Needs::ONE_VALUE;
         }
         batch.add(facts, part, syntax);
     }

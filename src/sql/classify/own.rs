@@ -1,5 +1,5 @@
-//! dauphin's own statements, which no server sees: `EXPLAIN ROUTE ...`, `SHOW LAST ROUTE`, `ROUTER SET ...`; and the question
-//! for the connection's id, which is answered with dauphin's.
+//! dauphin's own statements, which no server sees: `EXPLAIN ROUTE ...`, `SHOW LAST ROUTE`, `ROUTER SET ...`; and the questions
+//! to which the session knows the answer better than the connection.
 
 use std::time::Duration;
 
@@ -52,11 +52,12 @@ pub(super) fn router(cursor: &mut Cursor<'_>) -> Facts {
     facts
 }
 
-/// `SELECT CONNECTION_ID() [[AS] alias] [FROM DUAL] [LIMIT 1]`: one row, whose only value is the id.
-pub(super) fn asks_for_id(statement: &[u8], syntax: &Syntax) -> bool {
+/// `SELECT CONNECTION_ID() [[AS] alias] [FROM DUAL] [LIMIT 1]`, and the like of ROW_COUNT(): one row, whose only value is
+/// that.
+pub(super) fn asks_for_one_value(statement: &[u8], syntax: &Syntax) -> bool {
     let mut lexer = Lexer::new(statement, *syntax);
     let is_call = lexer.next().is(Keyword::Select)
-        && lexer.next().word.is_some_and(|word| word.text == "connection_id")
+        && lexer.next().word.is_some_and(|word| matches!(word.text, "connection_id" | "row_count"))
         && lexer.next().is_punctuation(b'(')
         && lexer.next().is_punctuation(b')');
     is_call && ends_plainly(&mut lexer, statement)

@@ -304,7 +304,7 @@ fn own_statements_are_not_for_servers() {
 #[test]
 fn the_plain_question_for_the_connection_s_id_is_told_from_others() {
     for syntax in &BOTH {
-        let asks = |text: &str| classify(text.as_bytes(), syntax).needs.contains(Needs::OWN_ID);
+        let asks = |text: &str| classify(text.as_bytes(), syntax).needs.contains(Needs::ONE_VALUE);
         for text in [
             "select connection_id()",
             " SELECT CONNECTION_ID ( ) ;",
@@ -314,11 +314,16 @@ fn the_plain_question_for_the_connection_s_id_is_told_from_others() {
             "select connection_id() as `my id` from dual limit 1",
             "select connection_id() 'id' limit 1;",
             "select connection_id() as status",
+            "select row_count()",
+            "SELECT Row_Count() AS n FROM DUAL",
         ] {
             assert!(asks(text), "{text}");
         }
         for text in [
             "select connection_id",
+            "select row_count() + 1",
+            "select row_count(), 1",
+            "select row_count(); select row_count()",
             "select connection_id() + 1",
             "select -connection_id()",
             "select (connection_id())",

@@ -1,5 +1,6 @@
 //! `SELECT CONNECTION_ID()`: a server answers it as any other read, and in its one row the connection's id is replaced by
-//! the session's, which is the one that the client can KILL.
+//! the session's, which is the one that the client can KILL. So is `SELECT ROW_COUNT()` where the connection of the
+//! statement that it asks about has been given back.
 
 use std::ops::Range;
 
@@ -26,8 +27,8 @@ pub enum Found {
     Row(Range<usize>, Vec<u8>),
 }
 
-/// Looks for the one row, a packet of its own, in the beginning of a response of this shape, and says it with `id`.
-pub fn find(buffer: &[u8], shape: Shape, id: u32) -> Found {
+/// Looks for the one row, a packet of its own, in the beginning of a response of this shape, and says it with `value`.
+pub fn find(buffer: &[u8], shape: Shape, value: u64) -> Found {
     let (mut at, mut before) = (0, if shape == Shape::Rows { 0 } else { 2 });
     loop {
         let Some(header) = Header::peek(&buffer[at..]) else { return Found::NotYet };
@@ -44,7 +45,7 @@ pub fn find(buffer: &[u8], shape: Shape, id: u32) -> Found {
             return Found::NotYet;
         }
         if before == 0 {
-            let row = with_id(&buffer[at + HEADER..end], id);
+            let row = with_value(&buffer[at + HEADER..end], value);
             return row.map_or(Found::Nothing, |row| {
                 let mut out = Vec::with_capacity(HEADER + row.len());
                 packet::put(&mut out, &row, header.sequence);
@@ -57,10 +58,10 @@ pub fn find(buffer: &[u8], shape: Shape, id: u32) -> Found {
 }
 
 /// A row with another number in it: `string<lenenc>` as text, `int<4>` (MariaDB) or `int<8>` (MySQL) as binary.
-fn with_id(row: &[u8], id: u32) -> Option<Vec<u8>> {
-    if let Some(value @ ([_, _, _, _] | [_, _, _, _, _, _, _, _])) = row.strip_prefix(&BINARY_HEAD) {
+fn with_value(row: &[u8], value: u64) -> Option<Vec<u8>> {
+    if let Some(old @ ([_, _, _, _] | [_, _, _, _, _, _, _, _])) = row.strip_prefix(&BINARY_HEAD) {
         let mut out = BINARY_HEAD.to_vec();
-        out.extend_from_slice(&u64::from(id).to_le_bytes()[..value.len()]);
+        out.extend_from_slice(&value.to_le_bytes()[..old.len()]);
         return Some(out);
     }
     let (&length, digits) = row.split_first()?;
@@ -68,7 +69,7 @@ fn with_id(row: &[u8], id: u32) -> Option<Vec<u8>> {
         length > 0 && usize::from(length) == digits.len() && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| {
         let mut out = Vec::new();
-        put_lenenc_bytes(&mut out, id.to_string().as_bytes());
+        put_lenenc_bytes(&mut out, value.to_string().as_bytes());
         out
     })
 }
@@ -77,7 +78,7 @@ fn with_id(row: &[u8], id: u32) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const ID: u32 = 1_000_000_007;
+    const ID: u64 = 1_000_000_007;
 
     fn packets(payloads: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
