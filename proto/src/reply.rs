@@ -55,6 +55,10 @@ pub struct Ok<'a> {
 impl<'a> Ok<'a> {
     /// Reads the payload of an OK packet from a connection with SESSION_TRACK.
     ///
+    /// MySQL ends a result that stored code broke off, because of an error that it handles, with an EOF packet all the same
+    /// (`end_partial_result_set` in its sql/protocol_classic.cc): it has no warnings, its status is where an OK packet has it, and
+    /// there it ends.
+    ///
     /// # Errors
     /// The payload ends inside a field.
     pub fn parse(payload: &'a [u8]) -> Result<Self, ProtocolError> {
@@ -63,7 +67,7 @@ impl<'a> Ok<'a> {
         let affected_rows = reader.lenenc()?;
         let last_insert_id = reader.lenenc()?;
         let status = reader.u16()?;
-        let warnings = reader.u16()?;
+        let warnings = if header == marker::EOF && reader.is_empty() { 0 } else { reader.u16()? };
         let info = if reader.is_empty() { &[][..] } else { reader.lenenc_bytes()? };
         let changed = status & status::STATE_CHANGED != 0 && !reader.is_empty();
         let state = if changed { reader.lenenc_bytes()? } else { &[] };
@@ -229,6 +233,14 @@ mod tests {
         again.clear();
         ok.put(&mut again, false);
         assert_eq!(again, [0x00, 0x01, 0x00, 0x02, 0x00, 0x00, 0x00]);
+    }
+
+    #[test]
+    fn a_result_that_stored_code_breaks_off_ends_with_an_eof_packet() {
+        // MySQL 9.7.4, a SELECT in a procedure whose error a handler takes, with DEPRECATE_EOF.
+        let end = Ok::parse(b"\xfe\x00\x00\x2a\x00").unwrap();
+        assert_eq!((end.status & status::MORE_RESULTS, end.warnings), (status::MORE_RESULTS, 0));
+        assert!(Ok::parse(b"\x00\x00\x00\x2a\x00").is_err());
     }
 
     #[test]

@@ -228,6 +228,9 @@ async fn check_schema(
     context.any_connection(account, profile, &wanted).await
 }
 
+/// How libmysqlclient's `caching_sha2_password` says that there is no password; it takes nothing but an OK or an error then.
+const NO_PASSWORD: [u8; 1] = [0];
+
 /// One exchange in which a client proves who it is.
 struct Challenge<'a> {
     client: &'a mut Client,
@@ -248,7 +251,8 @@ impl Challenge<'_> {
         answer: &[u8],
         profile: Profile,
     ) -> Result<Arc<Account>, LoginError> {
-        if answer.is_empty() && (plugin == auth::CACHING_SHA2 || plugin == auth::NATIVE) {
+        let has_none = answer.is_empty() || (plugin == auth::CACHING_SHA2 && *answer == NO_PASSWORD);
+        if has_none && (plugin == auth::CACHING_SHA2 || plugin == auth::NATIVE) {
             return self.settle(Proof::Password(Zeroizing::default()), profile).await;
         }
         match plugin {
@@ -260,8 +264,7 @@ impl Challenge<'_> {
 
     async fn switch_and_prove(&mut self, profile: Profile) -> Result<Arc<Account>, LoginError> {
         let answer = self.switch(auth::CACHING_SHA2).await?;
-        // libmysqlclient says "no password" by a NUL.
-        if answer.is_empty() || *answer == [0] {
+        if answer.is_empty() || *answer == NO_PASSWORD {
             return self.settle(Proof::Password(Zeroizing::default()), profile).await;
         }
         self.by_sha2(&answer, profile).await

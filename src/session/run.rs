@@ -469,7 +469,11 @@ impl Session {
             ..self.manner(shape)
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
-            Attempt::Done((lease, outcome)) => {
+            Attempt::Done((lease, mut outcome)) => {
+                let Some(lease) = self.names_that_warned(lease, statement, packet, &mut outcome).await else {
+                    self.lose_binding(borrowed.bound);
+                    return Ok(Attempt::Done(()));
+                };
                 self.settle(lease, statement, &outcome, borrowed.bound).await;
                 Ok(Attempt::Done(()))
             }

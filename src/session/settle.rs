@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     Session,
     binding::{Binding, Pins},
+    client::Packet,
     learn,
     lingering::{InsertId, Left, Lingering},
     relay::{Outcome, has},
@@ -129,6 +130,38 @@ impl Session {
         names
     }
 
+    /// `SET NAMES utf8mb3`: MySQL warns of it and does not report its collation, and the question for that would clear the
+    /// warning. So the same text is sent once more behind the question, which changes nothing and warns again. `None` if the
+    /// connection is lost.
+    pub(super) async fn names_that_warned(
+        &mut self,
+        lease: Lease,
+        statement: &Statement,
+        packet: &Packet,
+        outcome: &mut Outcome,
+    ) -> Option<Lease> {
+        let is_name = |name: &str| name.starts_with("character_set_") || name == "collation_connection";
+        let only_names = statement.statements == 1
+            && statement.effect == Effect::Session
+            && statement.variables.iter().all(|name| is_name(name))
+            && statement
+                .changes
+                .iter()
+                .all(|change| matches!(change, Change::Names | Change::SystemVariables));
+        if outcome.warnings == 0 || outcome.error.is_some() || !only_names || packet.is_partial() {
+            return Some(lease);
+        }
+        let unreported = self.unreported(statement, outcome);
+        if unreported.is_empty() {
+            return Some(lease);
+        }
+        let lease = self.ask_for(lease, &unreported).await?;
+        outcome.reported.variables.extend(unreported.into_iter().map(Into::into));
+        let mut exchange = lease.send(packet.to_send()).await.ok()?;
+        exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
+        exchange.finish().ok()
+    }
+
     /// Asks the connection for the variables' values; `None` if it is lost.
     async fn ask_for(&mut self, lease: Lease, names: &[&str]) -> Option<Lease> {
         let columns: Vec<_> = names.iter().map(|name| format!("@@SESSION.`{name}`")).collect();
@@ -208,7 +241,7 @@ impl Session {
     }
 
     /// The bound connection was lost behind a response that the client has already: the session ends with its next wait.
-    fn lose_binding(&mut self, was_bound: bool) {
+    pub(super) fn lose_binding(&mut self, was_bound: bool) {
         if was_bound {
             self.registered.entry.killed.cancel();
         }

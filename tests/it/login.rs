@@ -129,6 +129,9 @@ fn an_account_without_a_password_logs_in_without_one() {
         let user = account(stage, "").await;
         works(stage, stage.options(&user, "").pass(None::<String>)).await;
         works(stage, tls(stage.options(&user, "").pass(None::<String>))).await;
+        let mut raw = Raw::connect(stage.dauphin.address, &user, "", None).await.unwrap();
+        raw.query("SELECT 1").await.unwrap();
+        assert!(raw.login.is_empty(), "libmysqlclient takes nothing but OK: {:?}", raw.login);
         assert_eq!(refused(stage.try_client(stage.options(&user, "some"))).await.0, 1045);
     });
 }

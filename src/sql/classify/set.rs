@@ -146,10 +146,11 @@ fn session_variable(name: &str, facts: &mut Facts) {
     }
     facts.changes_syntax |= matches!(name, "sql_mode" | "character_set_client" | "collation_connection");
     facts.sets([name]);
-    // These two are two sides of one setting.
+    // The first two are two sides of one setting; max_join_size sets its switch.
     match name {
         "character_set_connection" => facts.sets(["collation_connection"]),
         "collation_connection" => facts.sets(["character_set_connection"]),
+        "max_join_size" => facts.sets(["sql_big_selects"]),
         "character_set_results" => facts.changes.retain(|change| *change != Change::Names),
         _ => {}
     }
