@@ -16,6 +16,7 @@ use super::{
     registry::Activity,
     relay::{self, Listener, Manner, Outcome, RelayError, Relayed, SERVER_IS_READ_ONLY, SHUTTING_DOWN},
     route::{self, Last, Role},
+    settle::sets_only_names,
 };
 use crate::{
     backend::{
@@ -469,11 +470,16 @@ impl Session {
             ..self.manner(shape)
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
-            Attempt::Done((lease, mut outcome)) => {
-                let Some(lease) = self.names_that_warned(lease, statement, packet, &mut outcome).await else {
-                    self.lose_binding(borrowed.bound);
-                    return Ok(Attempt::Done(()));
-                };
+            Attempt::Done((mut lease, mut outcome)) => {
+                if is_whole && outcome.warnings > 0 && sets_only_names(statement) {
+                    // Rare, and large: not a part of every session's future.
+                    let asked = Box::pin(self.names_that_warned(lease, statement, packet, &mut outcome));
+                    let Some(asked) = asked.await else {
+                        self.lose_binding(borrowed.bound);
+                        return Ok(Attempt::Done(()));
+                    };
+                    lease = asked;
+                }
                 self.settle(lease, statement, &outcome, borrowed.bound).await;
                 Ok(Attempt::Done(()))
             }

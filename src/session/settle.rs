@@ -140,17 +140,6 @@ impl Session {
         packet: &Packet,
         outcome: &mut Outcome,
     ) -> Option<Lease> {
-        let is_name = |name: &str| name.starts_with("character_set_") || name == "collation_connection";
-        let only_names = statement.statements == 1
-            && statement.effect == Effect::Session
-            && statement.variables.iter().all(|name| is_name(name))
-            && statement
-                .changes
-                .iter()
-                .all(|change| matches!(change, Change::Names | Change::SystemVariables));
-        if outcome.warnings == 0 || outcome.error.is_some() || !only_names || packet.is_partial() {
-            return Some(lease);
-        }
         let unreported = self.unreported(statement, outcome);
         if unreported.is_empty() {
             return Some(lease);
@@ -397,4 +386,13 @@ impl Session {
         }
         statement.effect == Effect::Read && self.account.asks_found_rows.load(Relaxed)
     }
+}
+
+/// Whether it does nothing but set character sets, which may be done twice.
+pub(super) fn sets_only_names(statement: &Statement) -> bool {
+    let is_name = |name: &str| name.starts_with("character_set_") || name == "collation_connection";
+    statement.statements == 1
+        && statement.effect == Effect::Session
+        && statement.variables.iter().all(|name| is_name(name))
+        && statement.changes.iter().all(|change| matches!(change, Change::Names | Change::SystemVariables))
 }
