@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dauphin_proto::{command, response::Shape};
+use dauphin_proto::{
+    command::{self, Queries},
+    response::Shape,
+};
 
 use crate::{
     backend::{
@@ -12,10 +15,11 @@ use crate::{
 };
 
 /// What stands in front of a command, and which answers come before the command's own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CatchUp {
     /// Packets to send first.
     pub bytes: Vec<u8>,
+    queries: Queries,
     answers: Vec<Step>,
 }
 
@@ -40,12 +44,17 @@ pub enum CatchUpError {
 }
 
 impl CatchUp {
+    /// Nothing yet, for a connection with such queries.
+    pub fn with(queries: Queries) -> Self {
+        Self { bytes: Vec::new(), queries, answers: Vec::new() }
+    }
+
     /// What `connection` lacks of `wanted`.
     ///
     /// The connection is taken to have it from now on: if the answers say otherwise it must be closed, and is, as an
     /// exchange that is dropped.
     pub fn new(connection: &mut Connection, wanted: &Arc<State>) -> Self {
-        let mut catch_up = Self::default();
+        let mut catch_up = Self::with(connection.queries());
         connection.prepared.put_closes(&mut catch_up.bytes);
         if State::same(&connection.state, wanted) {
             return catch_up;
@@ -115,12 +124,12 @@ impl CatchUp {
 
     /// Lets the server wait until it has applied `set`, which is these positions.
     pub fn wait_for(&mut self, flavour: Flavour, set: &str, positions: Vec<Position>, at_most: Duration) {
-        command::put_query(&mut self.bytes, flavour.wait_for(set, at_most.as_secs_f64()).as_bytes());
+        self.queries.put(&mut self.bytes, flavour.wait_for(set, at_most.as_secs_f64()).as_bytes());
         self.answers.push(Step::Wait(positions));
     }
 
     fn query(&mut self, text: &[u8]) {
-        command::put_query(&mut self.bytes, text);
+        self.queries.put(&mut self.bytes, text);
         self.answers.push(Step::State(Shape::Query));
     }
 

@@ -127,7 +127,7 @@ impl Session {
             lease.release();
             return Err(Again::OnPrimary(Reason::Stale));
         }
-        let mut wait = CatchUp::default();
+        let mut wait = CatchUp::with(lease.queries());
         let positions: Vec<_> = missing.into_iter().map(|written| written.position).collect();
         let primary = self.context.published.load().term().map(|term| term.server.clone());
         // All before it too, which matters where replicas commit out of order; but never numbers that do not exist.

@@ -106,12 +106,12 @@ impl Session {
                 .say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_execute")))
                 .await?);
         };
-        let parsed = match Execute::parse(packet.payload(), prepared.parameters) {
+        let parsed = match Execute::parse(packet.payload(), prepared.parameters, self.profile.queries()) {
             Ok(parsed) => parsed,
             Err(_) => return Ok(self.say(ClientError::malformed_packet()).await?),
         };
         if let Some(types) = parsed.types
-            && prepared.types.as_deref() != Some(types)
+            && prepared.types.as_deref() != Some(&*types)
         {
             prepared.types = Some(types.into());
         }
@@ -533,11 +533,12 @@ fn set_statement_id(lease: &mut Lease, packet: &mut Packet, source: &Arc<Source>
 /// connection.
 fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Result<(), Failure> {
     set_statement_id(lease, packet, &executed.source);
+    let queries = lease.queries();
     let Some(on_server) = lease.connection().prepared.get(&executed.source) else {
         return Err(Failure::Broken("a statement that was just prepared is not"));
     };
-    let parsed =
-        Execute::parse(packet.payload(), executed.parameters).map_err(|_| ClientError::malformed_packet())?;
+    let parsed = Execute::parse(packet.payload(), executed.parameters, queries)
+        .map_err(|_| ClientError::malformed_packet())?;
     let Some(types) = &executed.types else { return Ok(()) };
     let told = on_server.types.as_deref() == Some(&**types);
     let says_types = parsed.types.is_some();
@@ -546,7 +547,8 @@ fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Resul
     }
     match parsed.bind_flag_at {
         Some(at) if !told && !says_types => {
-            let head = [&packet.payload()[..at], &[1], types].concat();
+            let mut head = packet.payload()[..at].to_vec();
+            parsed.put_types(&mut head, types, queries);
             packet.replace_head(&head, at + 1);
         }
         _ => packet.unchanged(),
