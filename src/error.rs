@@ -182,6 +182,11 @@ impl ClientError {
         ))
     }
 
+    /// 1064 ER_PARSE_ERROR, for a query attribute of MySQL Router's.
+    pub fn unknown_attribute(name: &str, value: &str) -> Self {
+        Self::syntax(&format!("Query attribute {name} is unknown, or its value '{value}'"))
+    }
+
     /// Appends the ERR packet's payload.
     pub fn put(&self, out: &mut Vec<u8>) {
         let mut sqlstate = *b"HY000";

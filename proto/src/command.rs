@@ -9,7 +9,8 @@ pub enum Command<'a> {
     Quit,
     /// COM_INIT_DB: changes the default schema.
     InitDb(&'a [u8]),
-    /// COM_QUERY: a text of one or more statements.
+    /// COM_QUERY: a text of one or more statements; of a client with CLIENT_QUERY_ATTRIBUTES, behind
+    /// [its attributes](crate::attributes::Attributes).
     Query(&'a [u8]),
     /// COM_FIELD_LIST: the columns of a table.
     FieldList(&'a [u8]),
@@ -124,6 +125,30 @@ pub fn put_query(out: &mut Vec<u8>, text: &[u8]) {
         out.push(code::QUERY);
         out.extend_from_slice(text);
     });
+}
+
+/// What a connection's COM_QUERYs look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queries {
+    /// The text alone.
+    Plain,
+    /// Behind attributes: the connection has CLIENT_QUERY_ATTRIBUTES.
+    WithAttributes,
+}
+
+impl Queries {
+    /// Appends a COM_QUERY packet, without attributes.
+    pub fn put(self, out: &mut Vec<u8>, text: &[u8]) {
+        match self {
+            Self::Plain => put_query(out, text),
+            Self::WithAttributes => {
+                crate::packet::put_with(out, 0, |out| {
+                    out.extend_from_slice(&[code::QUERY, 0, 1]); // none, in one set
+                    out.extend_from_slice(text);
+                });
+            }
+        }
+    }
 }
 
 /// Appends a packet that holds `command` and `argument`.

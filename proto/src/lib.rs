@@ -3,6 +3,7 @@
 //! A peer's bytes are untrusted: every read is bounded and ends in a [`ProtocolError`], never in a panic.
 //! Layouts are those of the MySQL manual, "Client/Server Protocol", and of MariaDB's knowledge base.
 
+pub mod attributes;
 pub mod auth;
 pub mod command;
 pub mod connect;

@@ -3,7 +3,8 @@
 use std::{io, sync::Arc};
 
 use dauphin_proto::{
-    CapabilityFlags, ProtocolError, auth, command,
+    CapabilityFlags, ProtocolError, auth,
+    command::Queries,
     connect::{AUTH_MORE_DATA, AuthSwitch, Greeting, Login, NONCE},
     field::put_lenenc_bytes,
     packet::{self, HEADER},
@@ -62,6 +63,9 @@ pub enum ConnectError {
     /// `[tls.server] mode` asks for TLS and the server has none.
     #[error("does not offer TLS, which [tls.server] mode requires")]
     NoTls,
+    /// The session's client has been offered query attributes, and this server has none.
+    #[error("has no query attributes, which the client was offered: MySQL has them since 8.0.26")]
+    NoQueryAttributes,
     /// The TLS handshake failed, for example for a certificate that is not trusted.
     #[error("TLS handshake failed: {0}")]
     Tls(Arc<io::Error>),
@@ -77,7 +81,7 @@ impl ConnectError {
             Self::Unreachable(_) | Self::Timeout | Self::Protocol(_) | Self::NoTls | Self::Tls(_) => true,
             // Server shutdown in progress; the server is in offline mode.
             Self::Refused(error) => matches!(error.code, 1053 | HOST_IS_BLOCKED | 3032),
-            Self::Method(_) => false,
+            Self::Method(_) | Self::NoQueryAttributes => false,
         }
     }
 
@@ -144,6 +148,11 @@ async fn connect_now(
     let mut wire = Wire { stream: dial(&server.address).await?, input: Buffer::default(), sequence: 0 };
     let greeting = Greeting::parse(&not_an_error(wire.read().await?)?)?;
     let mut login = login(&greeting, account, profile);
+    if profile.queries() == Queries::WithAttributes
+        && !greeting.capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES)
+    {
+        return Err(ConnectError::NoQueryAttributes);
+    }
     wire = encrypt(wire, server, &greeting, &mut login).await?;
     let mut nonce = greeting.nonce;
     login.response = first_answer(&mut login.plugin, &nonce, account);
@@ -151,7 +160,7 @@ async fn connect_now(
     login.put(&mut payload);
     wire.write(&payload).await?;
     authenticate(&mut wire, &mut nonce, &mut login.plugin, account).await?;
-    let connection = Connection::new(wire.stream, greeting.connection_id);
+    let connection = Connection::new(wire.stream, greeting.connection_id, profile.queries());
     set_up(connection, server, &Version::parse(&greeting.version)).await
 }
 
@@ -308,12 +317,12 @@ async fn set_up(
     version: &Version,
 ) -> Result<Connection, ConnectError> {
     let mut bytes = Vec::new();
-    command::put_query(&mut bytes, version.flavour.tracking().as_bytes());
+    connection.queries().put(&mut bytes, version.flavour.tracking().as_bytes());
     let of_login = Charsets::NAMES.iter().map(|name| format!("@@{name}"));
     let names: Vec<_> =
         of_login.chain(Charsets::NAMES.iter().map(|name| format!("@@GLOBAL.{name}"))).collect();
     let names = [names, vec!["@@sql_mode".to_owned()]].concat();
-    command::put_query(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
+    connection.queries().put(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
     let mut own = OwnConnection(connection);
     own.0.stream.send(&bytes).await?;
     own.answer().await.map_err(refused)?;

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use dauphin_proto::command::Queries;
 use tokio::{io::AsyncRead, time::Instant};
 
 use super::{prepared::PreparedStatements, state::State};
@@ -28,6 +29,7 @@ pub struct Connection {
     pub sql_mode: Box<[u8]>,
     /// Set while it is lent as the primary's: what is bound to it may write there, whatever the server is by now.
     pub(super) writing: Option<Writing>,
+    queries: Queries,
     /// By which it can be cut while it is lent.
     pub(super) handle: Option<Arc<socket2::Socket>>,
     /// Whether a session has changed what the connection reports: it must be set right before the next statement.
@@ -75,7 +77,7 @@ impl Drop for Writing {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, id: u32) -> Self {
+    pub(super) fn new(stream: Stream, id: u32, queries: Queries) -> Self {
         let now = Instant::now();
         Self {
             stream,
@@ -84,6 +86,7 @@ impl Connection {
             state: Arc::default(),
             charsets: Arc::default(),
             writing: None,
+            queries,
             handle: None,
             sql_mode: Box::default(),
             tracking_lost: false,
@@ -91,6 +94,11 @@ impl Connection {
             opened: now,
             idle_since: now,
         }
+    }
+
+    /// What its queries look like.
+    pub fn queries(&self) -> Queries {
+        self.queries
     }
 
     /// Whether the server has closed the connection, or said something unasked (which it does before it closes).

@@ -3,6 +3,7 @@
 use std::{io, ops::Range, sync::Arc};
 
 use dauphin_proto::{
+    command::Queries,
     field::Reader,
     packet::HEADER,
     reply,
@@ -63,6 +64,11 @@ impl Lease {
     /// The connection's id on its server.
     pub fn id(&self) -> u32 {
         self.0.connection.id
+    }
+
+    /// What the connection's queries look like.
+    pub fn queries(&self) -> Queries {
+        self.0.connection.queries()
     }
 
     /// Whether it was lent as the primary's.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dauphin_proto::{command, response::Shape};
+use dauphin_proto::response::Shape;
 
 use super::{
     account::Account,
@@ -59,7 +59,7 @@ impl OwnConnection {
     /// The server's error, or the loss of the connection.
     pub async fn ask(&mut self, sql: &str) -> Result<Own, AskError> {
         let mut bytes = Vec::new();
-        command::put_query(&mut bytes, sql.as_bytes());
+        self.0.queries().put(&mut bytes, sql.as_bytes());
         self.0.stream.send(&bytes).await?;
         self.answer().await
     }
@@ -69,7 +69,7 @@ impl OwnConnection {
     pub async fn ask_all(&mut self, questions: &[&str]) -> Vec<Result<Own, AskError>> {
         let mut bytes = Vec::new();
         for question in questions {
-            command::put_query(&mut bytes, question.as_bytes());
+            self.0.queries().put(&mut bytes, question.as_bytes());
         }
         if let Err(error) = self.0.stream.send(&bytes).await {
             return vec![Err(error.into())];

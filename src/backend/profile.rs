@@ -1,6 +1,6 @@
 //! How a backend connection is logged in, apart from the account: what a client negotiated and a server acts upon.
 
-use dauphin_proto::{CapabilityFlags, connect::EXTENDED_METADATA};
+use dauphin_proto::{CapabilityFlags, command::Queries, connect::EXTENDED_METADATA};
 
 use crate::topology::{Flavour, flavour::Version};
 
@@ -31,6 +31,15 @@ impl Profile {
     /// What to ask a server for, of what it offers.
     pub fn capabilities(self, offered: CapabilityFlags) -> CapabilityFlags {
         (CapabilityFlags::from_bits_retain(self.capabilities) | always()) & (offered | always())
+    }
+
+    /// What queries look like, the client's and dauphin's own.
+    pub fn queries(self) -> Queries {
+        if self.capabilities & CapabilityFlags::CLIENT_QUERY_ATTRIBUTES.bits() == 0 {
+            Queries::Plain
+        } else {
+            Queries::WithAttributes
+        }
     }
 
     /// Whether the client may send several statements in one text, from its login on.
@@ -72,6 +81,7 @@ fn of_the_client() -> CapabilityFlags {
         | CapabilityFlags::CLIENT_MULTI_RESULTS
         | CapabilityFlags::CLIENT_PS_MULTI_RESULTS
         | CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS
+        | CapabilityFlags::CLIENT_QUERY_ATTRIBUTES
 }
 
 fn always() -> CapabilityFlags {
@@ -90,13 +100,15 @@ fn always() -> CapabilityFlags {
 
 /// What dauphin offers to clients of servers of this version; TLS comes on top where there is a certificate.
 pub fn offered_to_clients(version: Option<&Version>) -> CapabilityFlags {
-    // MySQL has it since 8.0.18.
-    let zstd = version.is_some_and(|known| known.flavour == Flavour::MySql && known.number >= 80_018);
+    let is_mysql_since =
+        |number| version.is_some_and(|known| known.flavour == Flavour::MySql && known.number >= number);
     let mut offered = always()
         | of_the_client()
         | CapabilityFlags::CLIENT_CONNECT_WITH_DB
         | CapabilityFlags::CLIENT_COMPRESS;
-    offered.set(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM, zstd);
+    offered.set(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM, is_mysql_since(80_018));
+    // MySQL has them since 8.0.23, and with prepared statements since 8.0.26.
+    offered.set(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES, is_mysql_since(80_026));
     offered
 }
 

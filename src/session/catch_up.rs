@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dauphin_proto::{command, response::Shape};
+use dauphin_proto::{
+    command::{self, Queries},
+    response::Shape,
+};
 
 use super::lingering::Left;
 use crate::{
@@ -13,10 +16,11 @@ use crate::{
 };
 
 /// What stands in front of a command, and which answers come before the command's own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CatchUp {
     /// Packets to send first.
     pub bytes: Vec<u8>,
+    queries: Queries,
     answers: Vec<Step>,
 }
 
@@ -57,16 +61,22 @@ pub enum CatchUpError {
 impl CatchUp {
     /// What `connection` lacks of `wanted`, as [`CatchUp::and_state`].
     pub fn new(connection: &mut Connection, wanted: &Arc<State>) -> Self {
-        Self::default().and_state(connection, wanted)
+        Self::with(connection.queries()).and_state(connection, wanted)
+    }
+
+    /// Nothing yet, for a connection with such queries.
+    pub fn with(queries: Queries) -> Self {
+        Self { bytes: Vec::new(), queries, answers: Vec::new() }
     }
 
     /// Lets the server wait, before all else: it may be for the schema that the command needs.
-    pub fn behind(flavour: Flavour, wait: Wait) -> Self {
-        let mut catch_up = Self::default();
-        let question = flavour.wait_for(&wait.set, wait.at_most.as_secs_f64());
-        command::put_query(&mut catch_up.bytes, question.as_bytes());
-        catch_up.answers.push(Step::Wait(wait.positions));
-        catch_up
+    pub fn behind(mut self, flavour: Flavour, wait: Option<Box<Wait>>) -> Self {
+        if let Some(wait) = wait {
+            let question = flavour.wait_for(&wait.set, wait.at_most.as_secs_f64());
+            self.queries.put(&mut self.bytes, question.as_bytes());
+            self.answers.push(Step::Wait(wait.positions));
+        }
+        self
     }
 
     /// And then what `connection` lacks of `wanted`.
@@ -144,7 +154,7 @@ impl CatchUp {
     }
 
     fn query(&mut self, text: &[u8]) {
-        command::put_query(&mut self.bytes, text);
+        self.queries.put(&mut self.bytes, text);
         self.answers.push(Step::State(Shape::Query));
     }
 

@@ -57,6 +57,8 @@ pub struct Packet {
     missing: usize,
     /// Whether more packets of the same command follow this one.
     continued: bool,
+    /// Where in the payload of a COM_QUERY its text begins.
+    pub(super) text_at: usize,
     /// A long command that is changed on its way.
     changed: Option<Changed>,
 }
@@ -72,6 +74,11 @@ impl Packet {
     /// What is there of the payload; all of it unless the packet [is partial](Self::is_partial).
     pub fn payload(&self) -> &[u8] {
         &self.buffer.unread()[HEADER..self.length]
+    }
+
+    /// A COM_QUERY's text, as far as it is there.
+    pub fn text(&self) -> &[u8] {
+        self.payload().get(self.text_at..).unwrap_or_default()
     }
 
     /// The packet's bytes, header included.
@@ -168,6 +175,7 @@ impl Client {
                         length,
                         missing: whole - length,
                         continued: header.length == MAX_PAYLOAD,
+                        text_at: 1,
                         changed: None,
                     }));
                 }

@@ -321,7 +321,7 @@ impl Context {
         let fresh = Arc::default();
         let lease = server.lease(account, profile, &fresh).await.map_err(|_| Asked::NoAnswer)?;
         let mut bytes = Vec::new();
-        dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
+        lease.queries().put(&mut bytes, query.as_bytes());
         let mut exchange = lease.send(&bytes).await.map_err(|_| Asked::NoAnswer)?;
         let answer = exchange
             .own_response(dauphin_proto::response::Shape::Query)

@@ -167,7 +167,7 @@ impl Session {
         }
         self.insert_id = self.insert_id.lost();
         let mut bytes = Vec::new();
-        dauphin_proto::command::put_query(&mut bytes, b"SELECT LAST_INSERT_ID()");
+        lease.queries().put(&mut bytes, b"SELECT LAST_INSERT_ID()");
         let mut exchange = lease.send(&bytes).await.ok()?;
         let answer = exchange.own_response(Shape::Query).await.ok()?;
         let value = answer.first_value().and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());

@@ -4,6 +4,7 @@
 //! front of it (`catch_up`) → the response to the client (`relay`) → what it changed (`settle`).
 
 pub mod accounts;
+mod attributes;
 mod binding;
 mod catch_up;
 mod client;
@@ -279,7 +280,13 @@ impl Session {
         match command {
             Command::Quit => return Ok(Next::Quit),
             Command::Ping => self.ping(&mut packet).await?,
-            Command::Query(_) => self.query(&mut packet).await?,
+            Command::Query(_) => match self.attributes(&mut packet) {
+                Ok(own) => {
+                    self.query(&mut packet).await?;
+                    own.into_iter().for_each(|wishes| self.wishes = *wishes);
+                }
+                Err(error) => self.say(error).await?,
+            },
             Command::InitDb(_) => self.run_known(&mut packet, &route::USE).await?,
             Command::FieldList(_) => self.run_known(&mut packet, &route::FIELD_LIST).await?,
             Command::Statistics | Command::Debug => self.run_known(&mut packet, &route::SERVER).await?,

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
-use dauphin_proto::{command, reply::status, response::Shape};
+use dauphin_proto::{reply::status, response::Shape};
 
 use super::{
     Session,
@@ -125,10 +125,10 @@ impl Session {
             return Some(lease);
         }
         let mut bytes = Vec::new();
-        command::put_query(&mut bytes, question.as_bytes());
+        lease.queries().put(&mut bytes, question.as_bytes());
         if outcome.ok {
             // ROW_COUNT() is 0 again.
-            command::put_query(&mut bytes, b"DO 0");
+            lease.queries().put(&mut bytes, b"DO 0");
         }
         let mut exchange = lease.send(&bytes).await.ok()?;
         let answer = exchange.own_response(Shape::Query).await.ok()?;

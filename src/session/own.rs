@@ -3,7 +3,7 @@
 use dauphin_proto::reply;
 
 use super::{
-    Session, SessionError,
+    Session, SessionError, Wishes,
     client::Packet,
     freshness::of_hint,
     route::{self, Last, Role},
@@ -29,7 +29,7 @@ impl Session {
     pub(super) async fn own(&mut self, own: &OwnStatement, packet: &Packet) -> Result<(), SessionError> {
         match own {
             OwnStatement::ExplainRoute { offset } => {
-                self.explain_route(packet.payload().get(1 + offset..).unwrap_or_default()).await
+                self.explain_route(packet.text().get(*offset..).unwrap_or_default()).await
             }
             OwnStatement::LastRoute => self.last_route().await,
             OwnStatement::RouterSet(setting) => self.router_set(setting).await,
@@ -89,26 +89,37 @@ impl Session {
     }
 
     async fn router_set(&mut self, setting: &Setting) -> Result<(), SessionError> {
-        match setting {
-            Setting::AccessMode(mode) => self.wishes.access_mode = *mode,
-            Setting::WaitForMyWrites(false) => self.wishes.consistency = Some(Consistency::Eventual),
-            Setting::WaitForMyWrites(true) => {
-                self.wishes.consistency = Some(self.consistency.max(Consistency::Session));
-            }
-            Setting::Consistency(level) => self.wishes.consistency = level.map(of_hint),
-            Setting::MaxReplicaLag(limit) => self.wishes.max_lag = *limit,
-            Setting::WaitForMyWritesTimeout(timeout) => self.wishes.wait_timeout = Some(*timeout),
-            // SHOW LAST ROUTE says what a trace would.
-            Setting::Trace(_) => {}
-            Setting::Wrong(what) => return Ok(self.say(ClientError::unknown_setting(what)).await?),
+        match self.wishes.set(setting, self.consistency) {
+            Ok(()) => Ok(self.say_ok().await?),
+            Err(what) => Ok(self.say(ClientError::unknown_setting(what)).await?),
         }
-        Ok(self.say_ok().await?)
     }
 
     async fn show(&mut self, columns: &[&str], rows: &[Row]) -> Result<(), SessionError> {
         let mut out = Vec::new();
         reply::put_result_set(&mut out, 1, columns, rows, self.status, self.client.dialect());
         Ok(self.client.send(&out).await?)
+    }
+}
+
+impl Wishes {
+    /// Takes one more; `promised` is what the config promises the user's reads.
+    ///
+    /// # Errors
+    /// What of the setting is not known.
+    pub(super) fn set<'s>(&mut self, setting: &'s Setting, promised: Consistency) -> Result<(), &'s str> {
+        match setting {
+            Setting::AccessMode(mode) => self.access_mode = *mode,
+            Setting::WaitForMyWrites(false) => self.consistency = Some(Consistency::Eventual),
+            Setting::WaitForMyWrites(true) => self.consistency = Some(promised.max(Consistency::Session)),
+            Setting::Consistency(level) => self.consistency = level.map(of_hint),
+            Setting::MaxReplicaLag(limit) => self.max_lag = *limit,
+            Setting::WaitForMyWritesTimeout(timeout) => self.wait_timeout = Some(*timeout),
+            // SHOW LAST ROUTE says what a trace would.
+            Setting::Trace(_) => {}
+            Setting::Wrong(what) => return Err(what),
+        }
+        Ok(())
     }
 }
 

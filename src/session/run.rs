@@ -151,7 +151,7 @@ impl Session {
             return self.run_known(packet, &route::LONG).await;
         }
         let syntax = self.syntax();
-        let statement = self.context.classifications.classify(&packet.payload()[1..], &syntax);
+        let statement = self.context.classifications.classify(packet.text(), &syntax);
         if let Effect::Own(own) = &statement.effect {
             return Box::pin(self.own(own, packet)).await;
         }
@@ -601,8 +601,8 @@ impl Session {
         let place = Place::new(server.id, role, reason);
         self.registered.entry.sent(place);
         self.context.metrics.sent(place, packet.bytes().len(), statement.digest, || {
-            let (command, text) = packet.payload().split_first()?;
-            (*command == command::code::QUERY).then(|| sample(text, &self.syntax()))
+            let is_query = packet.payload().first() == Some(&command::code::QUERY);
+            is_query.then(|| sample(packet.text(), &self.syntax()))
         });
         self.route.last = Some(Last { server: server.clone(), role, reason, statement: None });
         self.route.sent_to = Some((server.id, role));
@@ -627,7 +627,7 @@ impl Session {
     ) -> Result<CatchUp, BackendLost> {
         lease.connection().prepared.sweep(&self.context.fleet.sources);
         let tracking_lost = std::mem::take(&mut lease.connection().tracking_lost);
-        let catch_up = wait.map(|wait| CatchUp::behind(self.flavour(), *wait)).unwrap_or_default();
+        let catch_up = CatchUp::with(lease.queries()).behind(self.flavour(), wait);
         let mut catch_up = catch_up.and_state(lease.connection(), &self.state);
         if tracking_lost {
             catch_up.tracking(self.flavour());

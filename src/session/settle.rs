@@ -157,8 +157,8 @@ impl Session {
         let query = format!("SELECT {}", columns.join(","));
         let mut bytes = Vec::new();
         // Twice: a timestamp that goes on is not set.
-        dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
-        dauphin_proto::command::put_query(&mut bytes, query.as_bytes());
+        lease.queries().put(&mut bytes, query.as_bytes());
+        lease.queries().put(&mut bytes, query.as_bytes());
         let mut exchange = lease.send(&bytes).await.ok()?;
         let first = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
         let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
@@ -203,7 +203,7 @@ impl Session {
         };
         let literals: Vec<_> = names.iter().map(|name| literal(name)).collect();
         let mut bytes = Vec::new();
-        dauphin_proto::command::put_query(&mut bytes, format!("SELECT {}", literals.join(",")).as_bytes());
+        lease.queries().put(&mut bytes, format!("SELECT {}", literals.join(",")).as_bytes());
         let mut exchange = lease.send(&bytes).await.ok()?;
         let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
         let values = answer.rows.into_iter().next().unwrap_or_default();

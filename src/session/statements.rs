@@ -107,12 +107,12 @@ impl Session {
                 .say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_execute")))
                 .await?);
         };
-        let parsed = match Execute::parse(packet.payload(), prepared.parameters) {
+        let parsed = match Execute::parse(packet.payload(), prepared.parameters, self.profile.queries()) {
             Ok(parsed) => parsed,
             Err(_) => return Ok(self.say(ClientError::malformed_packet()).await?),
         };
         if let Some(types) = parsed.types
-            && prepared.types.as_deref() != Some(types)
+            && prepared.types.as_deref() != Some(&*types)
         {
             prepared.types = Some(types.into());
         }
@@ -259,7 +259,7 @@ impl Session {
             State::change(&mut then, |state| state.user_variables = self.state.user_variables.clone());
         }
         let waits = wait.as_ref().map(|wait| wait.at_most);
-        let catch_up = wait.map(|wait| CatchUp::behind(self.flavour(), *wait)).unwrap_or_default();
+        let catch_up = CatchUp::with(lease.queries()).behind(self.flavour(), wait);
         let mut catch_up = catch_up.and_state(lease.connection(), &then);
         command::put_command(&mut catch_up.bytes, code::STMT_PREPARE, &source.text);
         let caught_up = match (lease.send(&catch_up.bytes).await, waits) {
@@ -547,11 +547,12 @@ fn set_statement_id(lease: &mut Lease, packet: &mut Packet, source: &Arc<Source>
 /// connection.
 fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Result<(), Failure> {
     set_statement_id(lease, packet, &executed.source);
+    let queries = lease.queries();
     let Some(on_server) = lease.connection().prepared.get(&executed.source) else {
         return Err(Failure::Broken("a statement that was just prepared is not"));
     };
-    let parsed =
-        Execute::parse(packet.payload(), executed.parameters).map_err(|_| ClientError::malformed_packet())?;
+    let parsed = Execute::parse(packet.payload(), executed.parameters, queries)
+        .map_err(|_| ClientError::malformed_packet())?;
     let Some(types) = &executed.types else { return Ok(()) };
     let told = on_server.types.as_deref() == Some(&**types);
     let says_types = parsed.types.is_some();
@@ -560,7 +561,8 @@ fn address(lease: &mut Lease, packet: &mut Packet, executed: &Executed) -> Resul
     }
     match parsed.bind_flag_at {
         Some(at) if !told && !says_types => {
-            let head = [&packet.payload()[..at], &[1], types].concat();
+            let mut head = packet.payload()[..at].to_vec();
+            parsed.put_types(&mut head, types, queries);
             packet.replace_head(&head, at + 1);
         }
         _ => packet.unchanged(),

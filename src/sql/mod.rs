@@ -21,7 +21,7 @@ mod words;
 pub use cache::ClassificationCache;
 pub use called::{Called, Kind as CalledKind};
 pub use change::{Change, Code, XaStep};
-pub use classify::{Body, Program, Reads, classify, read_body};
+pub use classify::{Body, Program, Reads, classify, read_body, setting};
 pub use digest::normalise;
 pub use needs::Needs;
 pub use reason::Reason;

@@ -31,6 +31,7 @@ mod own_writes;
 mod pool;
 mod prepared;
 mod proxy_protocol;
+mod query_attributes;
 mod rebuild;
 mod reset;
 mod restarts;

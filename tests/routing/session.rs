@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dauphin_proto::{CapabilityFlags, command::code};
+use dauphin_proto::{
+    CapabilityFlags,
+    command::{Queries, code},
+};
 
 use crate::{
     answer::{Answer, Dialect},
@@ -85,7 +88,8 @@ impl Session {
     async fn open(address: SocketAddr, user: &str, schema: &str, dialect: Dialect) -> Result<Self> {
         let wanted = match dialect {
             Dialect::Eof => CapabilityFlags::empty(),
-            Dialect::Ok => CapabilityFlags::CLIENT_DEPRECATE_EOF,
+            // As libmysqlclient, where the server offers both.
+            Dialect::Ok => CapabilityFlags::CLIENT_DEPRECATE_EOF | CapabilityFlags::CLIENT_QUERY_ATTRIBUTES,
         };
         let raw = Raw::connect_with(address, user, user, Some(schema), wanted).await?;
         Ok(Self { raw, dialect, handles: HashMap::new() })
@@ -113,7 +117,7 @@ impl Session {
                 Ok(answer)
             }
             Command::Execute { handle, cursor, parameters } => {
-                let argument = execution(self.id(handle), *cursor, parameters);
+                let argument = execution(self.id(handle), *cursor, parameters, self.raw.queries);
                 self.ask(code::STMT_EXECUTE, &argument).await
             }
             Command::Fetch(handle, rows) => {
@@ -160,13 +164,17 @@ impl Session {
     }
 
     async fn ask(&mut self, command: u8, argument: &[u8]) -> Result<Answer> {
-        self.raw.command(command, argument).await?;
+        if (command, self.raw.queries) == (code::QUERY, Queries::WithAttributes) {
+            self.raw.command(command, &[&[0, 1], argument].concat()).await?;
+        } else {
+            self.raw.command(command, argument).await?;
+        }
         Answer::read(&mut self.raw, self.dialect, command).await
     }
 }
 
 /// COM_STMT_EXECUTE's argument: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_stmt_execute.html
-fn execution(id: u32, cursor: bool, parameters: &[Parameter]) -> Vec<u8> {
+fn execution(id: u32, cursor: bool, parameters: &[Parameter], queries: Queries) -> Vec<u8> {
     const LONGLONG: u16 = 0x08;
     const VAR_STRING: u16 = 0xfd;
     const BLOB: u16 = 0xfc;
@@ -175,6 +183,10 @@ fn execution(id: u32, cursor: bool, parameters: &[Parameter]) -> Vec<u8> {
     argument.extend(1_u32.to_le_bytes());
     if parameters.is_empty() {
         return argument;
+    }
+    let is_named = queries == Queries::WithAttributes;
+    if is_named {
+        argument.push(u8::try_from(parameters.len()).expect("a few parameters"));
     }
     let nulls = parameters.iter().enumerate().filter(|(_, value)| **value == Parameter::Null);
     argument.push(nulls.fold(0, |bits, (number, _)| bits | 1 << number));
@@ -186,6 +198,7 @@ fn execution(id: u32, cursor: bool, parameters: &[Parameter]) -> Vec<u8> {
             Parameter::Null | Parameter::Text(_) => VAR_STRING,
         };
         argument.extend(kind.to_le_bytes());
+        argument.extend(is_named.then_some(0)); // no name
     }
     for value in parameters {
         match value {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use dauphin_proto::{
     CapabilityFlags, auth,
-    command::code,
+    command::{Queries, code},
     connect::{AUTH_MORE_DATA, AuthSwitch, Greeting, Login, NONCE},
     field::Reader,
     packet::{self, HEADER, Header, MAX_PAYLOAD},
@@ -24,6 +24,8 @@ pub struct Raw {
     pub id: u32,
     /// What happened between the client's first answer and OK: `switch <method>`, `key`, `fast`, `full`.
     pub login: Vec<String>,
+    /// Query attributes are spoken if they were asked for and offered.
+    pub queries: Queries,
     sequence: u8,
 }
 
@@ -64,7 +66,7 @@ impl Raw {
         Self::connect_with(address, user, password, schema, CapabilityFlags::empty()).await
     }
 
-    /// The same with more capabilities than this client has by itself; what they change is the caller's to read.
+    /// The same with more capabilities than this client has by itself; what they change in answers is the caller's to read.
     pub async fn connect_with(
         address: SocketAddr,
         user: &str,
@@ -74,7 +76,7 @@ impl Raw {
     ) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let mut raw = Self { stream, id: 0, login: Vec::new(), sequence: 0 };
+        let mut raw = Self { stream, id: 0, login: Vec::new(), sequence: 0, queries: Queries::Plain };
         let greeting = raw.packet().await?;
         if let Some(refusal) = refusal(&greeting) {
             return Err(refusal.into());
@@ -84,6 +86,12 @@ impl Raw {
         let plugin = if greeting.plugin == auth::NATIVE { auth::NATIVE } else { auth::CACHING_SHA2 };
         let mut capabilities = CAPABILITIES | more;
         capabilities.set(CapabilityFlags::CLIENT_CONNECT_WITH_DB, schema.is_some());
+        if !greeting.capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES) {
+            capabilities.remove(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES);
+        }
+        if capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES) {
+            raw.queries = Queries::WithAttributes;
+        }
         let login = Login {
             capabilities,
             extended: 0,
@@ -144,7 +152,8 @@ impl Raw {
 
     /// COM_QUERY.
     pub async fn query(&mut self, text: &str) -> Result<Answer> {
-        self.command(code::QUERY, text.as_bytes()).await?;
+        let head: &[u8] = if self.queries == Queries::Plain { b"" } else { &[0, 1] };
+        self.command(code::QUERY, &[head, text.as_bytes()].concat()).await?;
         self.answer().await
     }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use dauphin_proto::CapabilityFlags;
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
 use tokio::{runtime::Runtime, sync::OnceCell, time::timeout};
 
@@ -226,6 +227,11 @@ impl Stage {
         Raw::connect(self.dauphin.address, "app", "app", Some(&self.schema))
             .await
             .expect("app can log in through dauphin")
+    }
+
+    /// The same with more capabilities.
+    pub async fn raw_with(&self, more: CapabilityFlags) -> anyhow::Result<Raw> {
+        Raw::connect_with(self.dauphin.address, "app", "app", Some(&self.schema), more).await
     }
 
     /// A connection to a server itself, with all privileges; 0 is the primary.

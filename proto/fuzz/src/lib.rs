@@ -2,7 +2,8 @@
 
 use dauphin_proto::{
     CapabilityFlags, ProtocolError,
-    command::Command,
+    attributes::Attributes,
+    command::{Command, Queries},
     connect::{AuthSwitch, ChangeUser, Greeting, Login},
     execute::Execute,
     packet::{self, HEADER},
@@ -167,9 +168,22 @@ pub fn ok_err(data: &[u8]) {
     assert_eq!(packet::whole(&framed).map(|packet| &packet[HEADER..]), Some(data));
 }
 
+/// The attributes of a COM_QUERY are read without a panic; all of them lie in front of the text.
+pub fn attributes(data: &[u8]) {
+    let Ok((attributes, text_at)) = Attributes::of_query(data) else { return };
+    let block = data[..text_at].as_ptr_range();
+    for attribute in attributes.iter() {
+        let name = attribute.name.as_ptr_range();
+        assert!(block.start <= name.start && name.end <= block.end);
+    }
+    // The text is no part of what is read.
+    let cut = Attributes::of_query(&data[..text_at]);
+    assert_eq!(cut, Ok((attributes, text_at)));
+}
+
 /// Commands and COM_STMT_EXECUTE are read without a panic; types that are written in can be read again.
 ///
-/// Input: the number of parameters, the payload.
+/// Input: the number of parameters, whether there may be attributes, the payload.
 pub fn execute(data: &[u8]) {
     let [low, high, payload @ ..] = data else { return };
     if let Ok(command) = Command::parse(payload) {
@@ -177,17 +191,21 @@ pub fn execute(data: &[u8]) {
     }
     // Mostly few, sometimes many.
     let parameters = if *high == 0xff { u16::from_le_bytes([*low, *high]) } else { u16::from(low % 24) };
-    let Ok(execute) = Execute::parse(payload, parameters) else { return };
-    let (None, Some(at)) = (execute.types, execute.bind_flag_at) else { return };
+    let queries = if high % 2 == 0 { Queries::Plain } else { Queries::WithAttributes };
+    let Ok(execute) = Execute::parse(payload, parameters, queries) else { return };
+    let (None, Some(at)) = (&execute.types, execute.bind_flag_at) else { return };
     let types: Vec<u8> = (0..2 * usize::from(parameters)).map(|at| at as u8).collect();
-    let told = [&payload[..at], &[1], &types, &payload[at + 1..]].concat();
-    let again = Execute::parse(&told, parameters).expect("what was written can be read");
-    assert_eq!(again.types, Some(&types[..]));
+    let mut told = payload[..at].to_vec();
+    execute.put_types(&mut told, &types, queries);
+    let values_at = told.len();
+    told.extend_from_slice(&payload[at + 1..]);
+    let again = Execute::parse(&told, parameters, queries).expect("what was written can be read");
+    assert_eq!(again.types.as_deref(), Some(&types[..types.len().min(2 * execute.values)]));
     assert_eq!(
-        (again.statement_id, again.flags, again.bind_flag_at),
-        (execute.statement_id, execute.flags, Some(at))
+        (again.statement_id, again.flags, again.values, again.bind_flag_at),
+        (execute.statement_id, execute.flags, execute.values, Some(at))
     );
-    assert_eq!(told[at + 1 + types.len()..], payload[at + 1..], "the values follow");
+    assert_eq!(told[values_at..], payload[at + 1..], "the values follow");
 }
 
 /// Greetings are read without a panic, and what was read survives being written.

@@ -32,6 +32,7 @@ mod xa;
 mod tests;
 
 pub use self::body::{Body, Program, Reads, read_body};
+pub use self::own::setting;
 
 use self::batch::Batch;
 use super::cursor::Cursor;

@@ -99,7 +99,8 @@ fn ends_plainly(lexer: &mut Lexer<'_>, statement: &[u8]) -> bool {
     token.is_end()
 }
 
-fn setting(name: &str, value: &str) -> Setting {
+/// What ROUTER SET, or a query attribute, of this name and value says.
+pub fn setting(name: &str, value: &str) -> Setting {
     let known = match name.to_ascii_lowercase().as_str() {
         "access_mode" => access_mode(value).map(Setting::AccessMode),
         "wait_for_my_writes" => switch(value).map(Setting::WaitForMyWrites),
