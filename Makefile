@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself, on a bare Debian or Ubuntu machine too. The work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults
+.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults mysql-suite
 
 help: ## Lists these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ failover-demo: ## Shows what clients feel while the primary is killed under load
 
 faults: ## Every fault on real servers, several times each: gaps and errors as medians. Takes hours; scripts/faults takes less.
 	@scripts/faults
+
+mysql-suite: ## MySQL's own regression suite, direct and through dauphin. Takes hours; scripts/mysql-suite --quick takes minutes.
+	@scripts/mysql-suite
 
 test: ## What CI runs: Docker, images, lint, unit tests, and the end-to-end tests on real MySQL and MariaDB.
 	@scripts/test
