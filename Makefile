@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself, on a bare Debian or Ubuntu machine too. The work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults mysql-suite
+.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults mysql-suite suites
 
 help: ## Lists these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ faults: ## Every fault on real servers, several times each: gaps and errors as m
 
 mysql-suite: ## MySQL's own regression suite, direct and through dauphin. Takes hours; scripts/mysql-suite --quick takes minutes.
 	@scripts/mysql-suite
+
+suites: ## Drivers', ORMs' and tools' own tests, direct and through dauphin, on real MySQL.
+	@scripts/suites
 
 test: ## What CI runs: Docker, images, lint, unit tests, and the end-to-end tests on real MySQL and MariaDB.
 	@scripts/test

@@ -149,6 +149,13 @@ impl ClientError {
         )
     }
 
+    /// 4031 ER_CLIENT_INTERACTION_TIMEOUT, which MySQL sends before it closes the connection, without being asked.
+    pub fn idle_too_long() -> Self {
+        let message = "The client was disconnected by the server because of inactivity. See wait_timeout and \
+                       interactive_timeout for configuring this behavior.";
+        Self::new(4031, "HY000", message)
+    }
+
     /// 9001: ProxySQL's number for "no server in time", which users look for.
     pub fn no_server(cause: impl std::fmt::Display) -> Self {
         Self::new(9001, "HY000", cause.to_string())

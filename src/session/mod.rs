@@ -10,6 +10,7 @@ mod catch_up;
 mod client;
 mod context;
 mod freshness;
+mod idle;
 pub mod kill;
 mod learn;
 mod lingering;
@@ -219,6 +220,9 @@ impl Session {
             let packet = match packet {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return self.disconnect_idle().await;
+                }
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     self.client.error(ClientError::packets_out_of_order(), 1).await?;
                     return Err(error.into());
@@ -230,20 +234,6 @@ impl Session {
                 () = &mut killed => return Err(SessionError::Ended("killed")),
                 next = self.command(packet) => if next? == Next::Quit { return Ok(()) },
             }
-        }
-    }
-
-    /// Waits for a command; meanwhile the previous statement's connection is kept for its time and then given back.
-    async fn next_command(&mut self) -> io::Result<Option<Packet>> {
-        loop {
-            let Some(lingering) = &self.lingering else { return self.client.command().await };
-            let due = lingering.due();
-            tokio::select! {
-                biased;
-                command = self.client.command() => return command,
-                () = due => {}
-            }
-            self.let_go().await;
         }
     }
 

@@ -19,6 +19,7 @@ mod errors;
 mod fence_command;
 mod follow_ups;
 mod group_replication;
+mod idle;
 mod kill;
 mod lag;
 mod login;

@@ -237,6 +237,13 @@ impl Raw {
         }
     }
 
+    /// What the other side says without being asked.
+    #[allow(dead_code)] // not every test waits to be told
+    pub async fn unasked(&mut self) -> Result<Answer> {
+        self.sequence = 0;
+        self.answer().await
+    }
+
     /// One payload, whatever number of packets it came in.
     pub async fn packet(&mut self) -> Result<Vec<u8>> {
         timeout(Duration::from_secs(30), self.whole()).await.context("a packet within 30 s")?

@@ -1,0 +1,53 @@
+//! Between two commands: how long the previous statement's connection is kept, and how long the client may say nothing.
+
+use std::{io, time::Duration};
+
+use super::{Session, SessionError, client::Packet};
+use crate::{error::ClientError, topology::Flavour};
+
+impl Session {
+    /// Waits for a command, at most for the session's own `wait_timeout`.
+    ///
+    /// # Errors
+    /// Those of [`Client::command`](super::Client::command); [`io::ErrorKind::TimedOut`] if `wait_timeout` has passed.
+    pub(super) async fn next_command(&mut self) -> io::Result<Option<Packet>> {
+        let Some(limit) = self.wait_timeout() else { return self.command_or_due().await };
+        // Boxed, as few sessions have a limit and every idle one is as large as this future.
+        let waited = Box::pin(tokio::time::timeout(limit, self.command_or_due())).await;
+        match waited {
+            Ok(command) => command,
+            // A command that has begun is net_read_timeout's.
+            Err(_) if !self.client.input.is_empty() => self.command_or_due().await,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle for its wait_timeout")),
+        }
+    }
+
+    /// Waits for a command; meanwhile the previous statement's connection is kept for its time and then given back.
+    async fn command_or_due(&mut self) -> io::Result<Option<Packet>> {
+        loop {
+            let Some(lingering) = &self.lingering else { return self.client.command().await };
+            let due = lingering.due();
+            tokio::select! {
+                biased;
+                command = self.client.command() => return command,
+                () = due => {}
+            }
+            self.let_go().await;
+        }
+    }
+
+    /// What the session has set `wait_timeout` to, which the server gives in seconds. A session that has not set it may
+    /// be idle for ever.
+    fn wait_timeout(&self) -> Option<Duration> {
+        let value = self.state.variable("wait_timeout")?;
+        std::str::from_utf8(value).ok()?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// Ends the session as a server ends one whose `wait_timeout` has passed: MySQL with a word, MariaDB without.
+    pub(super) async fn disconnect_idle(&mut self) -> Result<(), SessionError> {
+        if self.context.flavour() == Flavour::MySql {
+            self.client.error(ClientError::idle_too_long(), 0).await?;
+        }
+        Err(SessionError::Ended("idle for its wait_timeout"))
+    }
+}
