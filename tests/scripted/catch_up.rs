@@ -351,7 +351,11 @@ fn a_wait_asks_for_all_that_came_before_but_never_for_numbers_that_do_not_exist(
             let mut client = after_a_write(&house).await;
             primary_has(&house, &format!("{SOURCE}:{executed}"));
             assert_eq!(client.query("SELECT 1").await, Answer::one("db02"));
-            assert_eq!(house.replica().count(&format!("{WAIT}(_utf8mb4'{SOURCE}:{asked}',")), 1, "{executed}");
+            assert_eq!(
+                house.replica().count(&format!("{WAIT}(_utf8mb4'{SOURCE}:{asked}',")),
+                1,
+                "{executed}"
+            );
         });
     }
 }
