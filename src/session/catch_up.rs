@@ -24,6 +24,9 @@ pub struct CatchUp {
     answers: Vec<Step>,
 }
 
+/// ER_QUERY_INTERRUPTED
+const QUERY_INTERRUPTED: u16 = 1317;
+
 /// What a server must have applied before a command runs there.
 #[derive(Debug)]
 pub struct Wait {
@@ -56,6 +59,9 @@ pub enum CatchUpError {
         /// All answers have been read and the connection has the session's state: only the command's own response follows.
         is_in_step: bool,
     },
+    /// KILL QUERY has ended the wait on its server.
+    #[error("the wait for the writes that must be seen was interrupted")]
+    Interrupted,
 }
 
 impl CatchUp {
@@ -168,6 +174,9 @@ impl CatchUp {
             let shape = if let Step::State(shape) = &step { *shape } else { Shape::Query };
             let answer = exchange.own_response(shape).await?;
             if let Step::Wait(positions) = step {
+                if answer.error.as_ref().is_some_and(|error| error.code == QUERY_INTERRUPTED) {
+                    return Err(CatchUpError::Interrupted);
+                }
                 is_stale = answer.first_value() != Some(b"0");
                 if !is_stale {
                     positions.iter().for_each(|position| exchange.server().note_applied(position));

@@ -154,6 +154,8 @@ impl Session {
                 exchange.server().raise_lag(at_most);
                 Ok(stale)
             }
+            // A KILL that came before the wait had begun is sent to the server, and does not end what stands behind.
+            Ok(Ok(Err(CatchUpError::Interrupted))) => Err(ClientError::interrupted()),
             Ok(Ok(Err(error))) => return Ok(Err(error)),
             Ok(Err(_)) => Ok(CatchUpError::Stale { is_in_step: false }),
             Err(interrupted) => Err(interrupted),

@@ -572,6 +572,7 @@ impl Session {
                 return Err(Failure::Told(error.into()));
             }
             Err(CatchUpError::Stale { .. }) => return Ok(Attempt::Again(Again::OnPrimary(Reason::Stale))),
+            Err(CatchUpError::Interrupted) => return Err(ClientError::interrupted().into()),
         };
         if !together {
             // What changes anything must not run under a state that the server has refused.

@@ -311,6 +311,7 @@ impl Session {
                 Ok(Attempt::Again(Again::OnPrimary(Reason::ReplicaFailed)))
             }
             Err(CatchUpError::Refused(error)) => Err(Failure::Told(error.into())),
+            Err(CatchUpError::Interrupted) => Err(ClientError::interrupted().into()),
         }
     }
 

@@ -263,6 +263,22 @@ fn a_read_that_waits_is_ended_by_kill_query_and_never_runs() {
     });
 }
 
+/// A KILL QUERY that comes a moment before dauphin begins to wait reaches the server.
+#[test]
+fn a_read_whose_wait_is_ended_on_its_server_never_runs() {
+    run(async {
+        let house = House::new(1).await;
+        let mut client = after_a_write(&house).await;
+        house.replica().on(WAIT, Act::error(1317, "Query execution was interrupted"));
+        house.replica().on("SELECT 1", Act::never());
+        assert_eq!(client.query("SELECT 1").await.code(), Some(1317));
+        let id = house.replica().heard("SELECT 1").await;
+        house.replica().heard(&format!("KILL {}", 1000 + id)).await;
+        assert_eq!(house.primary().count("SELECT 1"), 0);
+        assert_eq!(client.query("SELECT 2").await, Answer::one("db02"), "the session goes on");
+    });
+}
+
 #[test]
 fn a_schema_that_the_replica_does_not_have_yet_is_waited_for_first() {
     run(async {
