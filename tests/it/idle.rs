@@ -11,10 +11,10 @@ async fn found_after(statements: &[&str], mut raw: Raw) -> String {
     for statement in statements {
         raw.query(statement).await.unwrap();
     }
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_millis(1300)).await;
     // What it does meanwhile counts from then on.
     raw.query("SELECT 1").await.unwrap();
-    sleep(Duration::from_millis(700)).await;
+    sleep(Duration::from_millis(1300)).await;
     raw.query("SELECT 1").await.unwrap();
     // The packet comes unasked, and then the connection ends.
     match timeout(Duration::from_secs(5), raw.unasked()).await {
@@ -39,9 +39,9 @@ async fn check_same(stage: &Stage, statements: &[&str]) {
 #[test]
 fn a_client_that_says_nothing_for_its_wait_timeout_is_disconnected_as_by_a_server() {
     check(async |stage| {
-        check_same(stage, &["SET wait_timeout = 1"]).await;
-        check_same(stage, &["SET wait_timeout = 1, autocommit = 0"]).await;
-        check_same(stage, &["SET wait_timeout = 1", "BEGIN"]).await;
+        check_same(stage, &["SET wait_timeout = 2"]).await;
+        check_same(stage, &["SET wait_timeout = 2, autocommit = 0"]).await;
+        check_same(stage, &["SET wait_timeout = 2", "BEGIN"]).await;
     });
 }
 
