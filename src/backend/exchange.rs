@@ -225,19 +225,20 @@ impl Exchange {
         Ok(own)
     }
 
-    /// Reads a response that nobody wants. Cancel safe as far as the connection is then closed.
+    /// Reads a response that nobody wants; then the exchange can be [finished](Self::finish). Not cancel safe: of no further
+    /// use then but to be dropped.
     ///
     /// # Errors
     /// The connection is lost, or is of no further use: the response is larger than [`UNWANTED_LIMIT`], or has opened a
     /// cursor.
-    pub async fn discard(mut self, shape: Shape) -> Result<Lease, BackendLost> {
+    pub async fn discard(&mut self, shape: Shape) -> Result<(), BackendLost> {
         let Connection { stream, input, .. } = &mut *self.held.connection;
         let unwanted = read_own(stream, input, shape, UNWANTED_LIMIT).await;
         let unwanted = unwanted.map_err(|error| self.lost(error))?;
         if unwanted.status & reply::status::CURSOR_EXISTS != 0 {
             return Err(self.lost(io::Error::other("a cursor is open")));
         }
-        self.finish()
+        Ok(())
     }
 }
 

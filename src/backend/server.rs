@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     account::Account,
@@ -56,6 +56,8 @@ pub struct Server {
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
     suspected: Notify,
+    /// Whoever ends connections that no session has any more does so beside the pool, so few at a time.
+    pub(crate) ending: Semaphore,
     /// How many of its connections are lent as the primary's.
     pub(super) writing: Arc<AtomicUsize>,
     /// How far it is known to have applied the primaries' transactions.
@@ -73,6 +75,9 @@ impl fmt::Debug for Server {
         f.write_str(&self.name)
     }
 }
+
+/// How many connections that no session has any more are ended on one server at a time.
+const ENDING_AT_ONCE: usize = 4;
 
 const UNKNOWN_LAG: u64 = u64::MAX;
 
@@ -109,6 +114,7 @@ impl Server {
             own_refused: BackOff::default(),
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
+            ending: Semaphore::new(ENDING_AT_ONCE),
             writing: Arc::default(),
             applied: Mutex::default(),
             lag: AtomicU64::new(UNKNOWN_LAG),

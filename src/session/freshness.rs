@@ -134,12 +134,26 @@ impl Session {
         Ok((lease, Some(Box::new(Wait { set, positions, at_most }))))
     }
 
-    /// Reads the answers to a catch-up that begins with a wait of `at_most`, `behind` which stands what has been sent
-    /// already.
+    /// Reads the answers to a catch-up, which begins with a wait if `waits` says how long that may take; `behind` says what
+    /// has been sent behind it already.
     ///
     /// # Errors
-    /// KILL QUERY has ended it. Inside: as [`CatchUp::answers`]. What stands behind it does not count then.
-    pub(super) async fn waited(
+    /// KILL QUERY has ended the wait. Inside: as [`CatchUp::answers`]. What stands behind it does not count then.
+    pub(super) async fn caught_up(
+        &self,
+        catch_up: CatchUp,
+        mut exchange: Exchange,
+        waits: Option<Duration>,
+        behind: Behind<'_>,
+    ) -> Result<Result<Exchange, CatchUpError>, ClientError> {
+        match waits {
+            None => Ok(catch_up.answers(&mut exchange).await.map(|()| exchange)),
+            // Rare, and large: not a part of every session's future.
+            Some(at_most) => Box::pin(self.waited(catch_up, exchange, at_most, behind)).await,
+        }
+    }
+
+    async fn waited(
         &self,
         catch_up: CatchUp,
         mut exchange: Exchange,
@@ -176,13 +190,15 @@ impl Session {
     }
 
     /// A read that nobody wants any more stands behind a wait: if it is a short one, its connection is of use again; else
-    /// it is ended. `is_next`: its response is the next to come, and leaves the connection as it was.
-    fn end_unwanted(&self, exchange: Exchange, is_next: bool) {
-        let (server, account, id) = (exchange.server().clone(), self.account.clone(), exchange.id());
+    /// it is ended, and its connection counts until then: no more of them can be at it than the pool has. `is_next`: its
+    /// response is the next to come, and leaves the connection as it was.
+    fn end_unwanted(&self, mut exchange: Exchange, is_next: bool) {
+        let (account, id) = (self.account.clone(), exchange.id());
         tokio::spawn(async move {
-            if is_next && let Ok(Ok(lease)) = timeout(UNWANTED_FOR, exchange.discard(Shape::Query)).await {
-                return lease.release();
+            if is_next && let Ok(Ok(())) = timeout(UNWANTED_FOR, exchange.discard(Shape::Query)).await {
+                return exchange.finish().into_iter().for_each(Lease::release);
             }
+            let server = exchange.server().clone();
             if let Err(why) = kill::end_connection(&server, &account, id).await {
                 tracing::debug!(server = %server.name, %why, "a read that nobody wants was not ended");
             }

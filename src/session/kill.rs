@@ -61,13 +61,17 @@ pub async fn end_statement(
     ask(connection, &format!("KILL QUERY {}", running.connection)).await
 }
 
-/// Ends a connection to `server` that is `account`'s own and that no session has any more, with what runs there. Cancel
-/// safe.
+/// Ends a connection to `server` that is `account`'s own and that no session has any more, with what runs there; few at a
+/// time on each server, and within [`AT_MOST`]. Cancel safe.
 ///
 /// # Errors
 /// See [`NotEnded`]; the server's own words where it refuses, as for one that has ended already.
 pub(super) async fn end_connection(server: &Server, account: &Account, id: u32) -> Result<(), NotEnded> {
-    ask(OwnConnection::open_as(server, account).await?, &format!("KILL {id}")).await
+    let ended = timeout(AT_MOST, async {
+        let _turn = server.ending.acquire().await;
+        ask(OwnConnection::open_as(server, account).await?, &format!("KILL {id}")).await
+    });
+    ended.await.unwrap_or_else(|_| Err(AskError::Lost(io::ErrorKind::TimedOut.into()).into()))
 }
 
 async fn ask(mut connection: OwnConnection, question: &str) -> Result<(), NotEnded> {

@@ -546,18 +546,11 @@ impl Session {
         if together && packet.is_partial() {
             self.stream_rest(&mut exchange, packet).await?;
         }
-        let answered = match waits {
-            None => catch_up.answers(&mut exchange).await.map(|()| exchange),
-            Some(at_most) => {
-                // Rare, and large: not a part of every session's future.
-                let behind = if together { Behind::Read(statement) } else { Behind::Nothing };
-                let waited = Box::pin(self.waited(catch_up, exchange, at_most, behind)).await?;
-                if waited.is_ok() {
-                    self.note_sent(&server, role, reason, packet, statement);
-                }
-                waited
-            }
-        };
+        let behind = if together { Behind::Read(statement) } else { Behind::Nothing };
+        let answered = self.caught_up(catch_up, exchange, waits, behind).await?;
+        if waits.is_some() && answered.is_ok() {
+            self.note_sent(&server, role, reason, packet, statement);
+        }
         let mut exchange = match answered {
             Ok(exchange) => exchange,
             // Of a command that waits for these answers nothing was sent.

@@ -262,13 +262,9 @@ impl Session {
         let catch_up = CatchUp::with(lease.queries()).behind(self.flavour(), wait);
         let mut catch_up = catch_up.and_state(lease.connection(), &then);
         command::put_command(&mut catch_up.bytes, code::STMT_PREPARE, &source.text);
-        let caught_up = match (lease.send(&catch_up.bytes).await, waits) {
-            (Err(lost), _) => Err(lost.into()),
-            (Ok(mut exchange), None) => catch_up.answers(&mut exchange).await.map(|()| exchange),
-            // Rare, and large: not a part of every session's future.
-            (Ok(exchange), Some(at_most)) => {
-                Box::pin(self.waited(catch_up, exchange, at_most, Behind::Prepare)).await?
-            }
+        let caught_up = match lease.send(&catch_up.bytes).await {
+            Ok(exchange) => self.caught_up(catch_up, exchange, waits, Behind::Prepare).await?,
+            Err(lost) => Err(lost.into()),
         };
         let prepared = async {
             let mut exchange = caught_up?;

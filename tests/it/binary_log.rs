@@ -2,8 +2,10 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -11,15 +13,36 @@ use mysql_async::{Row, prelude::Queryable as _};
 
 use crate::support::{Stage, check_apart, eventually};
 
-/// mysqlbinlog, reading this file from dauphin; what it prints.
-fn reader(stage: &Stage, user: &str, arguments: &[&str]) -> (Child, Arc<Mutex<String>>) {
+/// mysqlbinlog at work.
+struct Reader {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+impl Reader {
+    fn has_said(&self, what: &str) -> bool {
+        self.said.lock().unwrap().contains(what)
+    }
+
+    /// Waits for its end: whether it went well, and all that it has said.
+    fn end(mut self) -> (bool, String) {
+        let status = self.child.wait().unwrap();
+        self.listeners.into_iter().for_each(|listener| listener.join().unwrap());
+        (status.success(), self.said.lock().unwrap().clone())
+    }
+}
+
+/// mysqlbinlog, reading this file from dauphin; it finds the directory `kept` as /kept.
+fn reader(stage: &Stage, kept: &Path, user: &str, arguments: &[&str]) -> Reader {
     let (program, plain) = if stage.is_mysql() {
         ("mysqlbinlog", "--ssl-mode=PREFERRED")
     } else {
         ("mariadb-binlog", "--skip-ssl-verify-server-cert")
     };
     let mut child = Command::new("docker")
-        .args(["run", "--rm", "--network", "host", "--entrypoint", program, &stage.flavour.image()])
+        .args(["run", "--rm", "--network", "host", "--entrypoint", program])
+        .args(["--volume", &format!("{}:/kept", kept.display()), &stage.flavour.image()])
         .args(["-h", "127.0.0.1", "-P", &stage.dauphin.address.port().to_string()])
         .args(["-u", user, "-pbinlog", plain, "--read-from-remote-server"])
         .args(arguments)
@@ -30,15 +53,15 @@ fn reader(stage: &Stage, user: &str, arguments: &[&str]) -> (Child, Arc<Mutex<St
     let said = Arc::new(Mutex::new(String::new()));
     let streams: [Box<dyn std::io::Read + Send>; 2] =
         [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-    for stream in streams {
+    let listeners = streams.into_iter().map(|stream| {
         let said = said.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
                 *said.lock().unwrap() += &(String::from_utf8_lossy(&line) + "\n");
             }
-        });
-    }
-    (child, said)
+        })
+    });
+    Reader { child, listeners: listeners.collect(), said }
 }
 
 /// An account that may read the binary log, and the log's first file on the primary.
@@ -65,16 +88,19 @@ fn the_tools_of_the_servers_read_it_to_its_end() {
             .query_drop(format!("INSERT INTO {table} VALUES (1, REPEAT('x', 60000)), (2, 'last one')"))
             .await
             .unwrap();
-        let (mut child, said) = reader(stage, &user, &["--verbose", "--to-last-log", &file]);
-        let status = child.wait().unwrap();
-        eventually(5, "all of it is printed", async || said.lock().unwrap().contains("@2='last one'")).await;
-        let said = said.lock().unwrap().clone();
-        assert!(status.success(), "{said}");
-        assert!(said.contains(&format!("CREATE TABLE {table} ")), "{said}");
+        // In a file: of what a container prints last Docker may drop some on a loaded machine.
+        let kept = std::env::temp_dir().join(&user);
+        std::fs::create_dir(&kept).unwrap();
+        let whole = ["--verbose", "--to-last-log", "--result-file=/kept/log", &file];
+        let (went_well, said) = reader(stage, &kept, &user, &whole).end();
+        let log = String::from_utf8_lossy(&std::fs::read(kept.join("log")).unwrap_or_default()).into_owned();
+        std::fs::remove_dir_all(&kept).unwrap();
+        for expected in ["@2='last one'", &format!("CREATE TABLE {table} ")] {
+            assert!(went_well && log.contains(expected), "{expected} is not in it: {said}\n{log}");
+        }
 
-        let (mut refused, said) = reader(stage, "app", &[&file]);
-        assert!(!refused.wait().unwrap().success());
-        eventually(5, "why", async || said.lock().unwrap().contains("ccess denied")).await;
+        let (went_well, said) = reader(stage, &std::env::temp_dir(), "app", &[&file]).end();
+        assert!(!went_well && said.contains("ccess denied"), "{said}");
     });
 }
 
@@ -82,13 +108,12 @@ fn the_tools_of_the_servers_read_it_to_its_end() {
 fn a_reader_that_follows_it_holds_up_neither_a_stop_nor_others() {
     check_apart("", async |stage| {
         let (user, file) = prepared(stage).await;
-        let (mut child, said) = reader(stage, &user, &["--stop-never", &file]);
+        let reader = reader(stage, &std::env::temp_dir(), &user, &["--stop-never", &file]);
         let table = format!("t_{}", stage.mark());
         stage.client().await.query_drop(format!("CREATE TABLE {table} (id INT PRIMARY KEY)")).await.unwrap();
-        eventually(20, "it comes", async || said.lock().unwrap().contains(&format!("CREATE TABLE {table} ")))
-            .await;
+        eventually(20, "it comes", async || reader.has_said(&format!("CREATE TABLE {table} "))).await;
         stage.dauphin.terminate();
         assert!(stage.dauphin.ended(Duration::from_secs(5)).await, "the drain timeout is 10 s");
-        child.wait().unwrap();
+        reader.end();
     });
 }
