@@ -204,6 +204,10 @@ pub struct Situation<'a> {
     pub auto_is_null: bool,
     /// `transaction_read_only`.
     pub read_only: bool,
+    /// Where the statement's author wishes it to go.
+    pub hint: Option<&'a Hint>,
+    /// Who ran the session's last statement, if it was sent anywhere.
+    pub last: Option<ServerId>,
     /// What ROUTER SET access_mode said.
     pub access_mode: Option<Access>,
     /// A replica refused a statement like this.
@@ -274,7 +278,7 @@ pub fn decide(
     if let Some(decision) = by_binding(statement, situation) {
         return decision;
     }
-    let decision = match wants_primary(statement, situation) {
+    let decision = match wants_primary(statement, situation, table) {
         Some(reason) => Decision { target: Target::Primary, reason },
         None => to_replica(statement, situation, table, published),
     };
@@ -305,7 +309,7 @@ fn by_binding(statement: &Statement, situation: Situation<'_>) -> Option<Decisio
 }
 
 /// The reason why it must be the primary, if there is one.
-fn wants_primary(statement: &Statement, situation: Situation<'_>) -> Option<Reason> {
+fn wants_primary(statement: &Statement, situation: Situation<'_>, table: &RoutingTable) -> Option<Reason> {
     if situation.to_primary.is_some() {
         return situation.to_primary;
     }
@@ -316,12 +320,12 @@ fn wants_primary(statement: &Statement, situation: Situation<'_>) -> Option<Reas
                 Access::ReadWrite => false,
                 Access::Unspecified => situation.read_only,
             };
-            return (!read_only || is_primary_hint(statement)).then_some(Reason::Text(Text::Begin));
+            return (!read_only || hints_at_primary(situation, table)).then_some(Reason::Text(Text::Begin));
         }
         Effect::Read | Effect::Session => {}
         _ => return Some(Reason::Text(statement.reason)),
     }
-    if is_primary_hint(statement) {
+    if hints_at_primary(situation, table) {
         return Some(Reason::Hint);
     }
     let checks = [
@@ -341,8 +345,18 @@ fn wants_primary(statement: &Statement, situation: Situation<'_>) -> Option<Reas
     checks.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
 }
 
-fn is_primary_hint(statement: &Statement) -> bool {
-    statement.hint == Some(Hint::Primary)
+fn hints_at_primary(situation: Situation<'_>, table: &RoutingTable) -> bool {
+    situation.hint == Some(&Hint::Primary)
+        || table.term().is_some_and(|term| is_meant(&term.server, situation))
+}
+
+/// Whether the hint is at this very server.
+fn is_meant(server: &Server, situation: Situation<'_>) -> bool {
+    match situation.hint {
+        Some(Hint::Server(name)) => server.name.eq_ignore_ascii_case(name),
+        Some(Hint::Last) => situation.last == Some(server.id),
+        Some(Hint::Primary | Hint::Replica) | None => false,
+    }
 }
 
 /// Whether the session will be bound to the connection on which this sets something: that is better the primary, where
@@ -365,21 +379,17 @@ fn to_replica(
 ) -> Decision {
     let reason = match statement.effect {
         Effect::Begin { .. } => Reason::ReadOnlyTransaction,
-        _ if statement.hint.is_some() => Reason::Hint,
+        _ if situation.hint.is_some() => Reason::Hint,
         _ => Reason::Text(statement.reason),
     };
     let demand = situation.demand;
     let answers = |server: &Server| !server.is_suspect() && !situation.tried.contains(&server.id);
     let fit = |server: &Server| answers(server) && !demand.excludes(server, table);
-    if let Some(Hint::Server(name)) = &statement.hint {
+    if situation.hint.is_some() {
         // Who names a server means it, whatever holds for the cluster; a limit in the same breath holds for it too.
         let may = |server: &Server| answers(server) && (demand.limit == LagLimit::Cluster || fit(server));
-        let named = table
-            .replicas
-            .servers()
-            .iter()
-            .find(|server| server.name.eq_ignore_ascii_case(name) && may(server));
-        if let Some(server) = named {
+        let meant = table.replicas.servers().iter().find(|server| is_meant(server, situation) && may(server));
+        if let Some(server) = meant {
             return Decision { target: Target::Replica(server.clone()), reason };
         }
     }
@@ -428,6 +438,8 @@ pub(super) mod tests {
         serializable: false,
         auto_is_null: false,
         read_only: false,
+        hint: None,
+        last: None,
         access_mode: None,
         refused_by_replica: false,
         sets_uncarried: false,
@@ -543,6 +555,7 @@ pub(super) mod tests {
     /// Decides over a table without replicas.
     fn check(text: &str, situation: Situation<'_>, target: &str, reason: Reason) {
         let statement = classify(text.as_bytes(), &Syntax::default());
+        let situation = Situation { hint: statement.hint.as_ref(), ..situation };
         let decision = decide(&statement, situation, &RoutingTable::unknown(), &Published::default());
         assert_eq!((format!("{:?}", decision.target).as_str(), decision.reason), (target, reason), "{text}");
     }
@@ -585,6 +598,25 @@ pub(super) mod tests {
             "Bound",
             Reason::Hint,
         );
+    }
+
+    #[tokio::test]
+    async fn a_hint_at_one_server_is_followed_also_at_the_primary() {
+        let (table, published) = (replicas([Some(0), Some(0)]), Published::default());
+        for (hint, last, target) in [
+            (Hint::Server("DB1:3306".into()), None, "Primary"),
+            (Hint::Server("db2:3306".into()), None, "Replica(db2:3306)"),
+            (Hint::Last, Some(0), "Primary"),
+            (Hint::Last, Some(2), "Replica(db3:3306)"),
+        ] {
+            for statement in ["SELECT 1", "START TRANSACTION READ ONLY"] {
+                let statement = classify(statement.as_bytes(), &Syntax::default());
+                let situation = Situation { hint: Some(&hint), last: last.map(ServerId), ..FREE };
+                let targets: Vec<_> =
+                    (0..2).map(|_| decide(&statement, situation, &table, &published).target).collect();
+                assert_eq!(format!("{targets:?}"), format!("[{target}, {target}]"), "{hint:?}");
+            }
+        }
     }
 
     #[test]

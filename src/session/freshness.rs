@@ -43,7 +43,10 @@ impl Session {
         // What only sets something reads nothing.
         let limit = match statement.effect {
             Effect::Session => LagLimit::Off,
-            _ => statement.freshness.as_ref().and_then(|wish| wish.max_lag).unwrap_or(self.wishes.max_lag),
+            _ => {
+                let of_statement = statement.freshness.as_ref().and_then(|wish| wish.max_lag);
+                of_statement.or_else(|| self.hint_stack.max_lag()).unwrap_or(self.wishes.max_lag)
+            }
         };
         Demand { limit, cluster_limit: max_replica_lag, when_stale, wanted, patience: self.patience() }
     }
@@ -78,7 +81,7 @@ impl Session {
         let level = level.or(self.wishes.consistency).unwrap_or(self.consistency);
         let token = wish.and_then(|wish| wish.causal.as_deref());
         let writes = &self.context.writes;
-        match (level, token) {
+        let wanted = match (level, token) {
             (Consistency::Global, _) => Cow::Owned(writes.all().into()),
             (Consistency::Session, None) => Cow::Borrowed(self.own_writes.ends()),
             (Consistency::Session, Some(token)) => {
@@ -87,8 +90,22 @@ impl Session {
                 Cow::Owned(frontier.into())
             }
             (Consistency::Eventual, Some(token)) => Cow::Owned(writes.of(token).into()),
-            (Consistency::Eventual, None) => Cow::Borrowed(&[]),
+            (Consistency::Eventual, None) => Cow::Borrowed(&[][..]),
+        };
+        match wish.and_then(|wish| wish.min_gtid.as_deref()) {
+            Some(gtids) => Cow::Owned(self.with_gtids(&wanted, gtids)),
+            None => wanted,
         }
+    }
+
+    /// What is wanted, and these transactions; those that cannot be read as the server would write them are nobody's.
+    fn with_gtids(&self, wanted: &[Written], gtids: &str) -> Vec<Written> {
+        let mut frontier = gtid::Frontier::default();
+        wanted.iter().for_each(|written| frontier.note(&written.position, written.at));
+        if let Some(more) = gtid::LastWrite::parse(self.flavour(), gtids.as_bytes()) {
+            more.positions().for_each(|position| frontier.note(position, Instant::now()));
+        }
+        frontier.into()
     }
 
     /// Before a statement: remembers its token, under which its writes are to be found when they are reported, which may

@@ -10,6 +10,7 @@ mod catch_up;
 mod client;
 mod context;
 mod freshness;
+mod hint_stack;
 mod idle;
 pub mod kill;
 mod learn;
@@ -55,6 +56,7 @@ use crate::{
 };
 use binding::{Binding, Pins};
 use client::Packet;
+use hint_stack::HintStack;
 use learn::Tracks;
 use lingering::{InsertId, Left, Lingering};
 use login::{LoggedIn, LoginError};
@@ -93,6 +95,7 @@ pub struct Session {
     /// Whether a COM_PING, or a COM_STMT_PREPARE, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
+    hint_stack: HintStack,
     route: Route,
 }
 
@@ -185,6 +188,7 @@ impl Session {
             consistency: Consistency::Session,
             pinged: false,
             wishes: Wishes::default(),
+            hint_stack: HintStack::default(),
             route: Route::default(),
         };
         session.take_user_s_level();
@@ -341,6 +345,7 @@ impl Session {
         self.insert_id = InsertId::default();
         self.status = status::AUTOCOMMIT;
         self.wishes = Wishes::default();
+        self.hint_stack = HintStack::default();
         self.tokens.clear();
         self.enter(schema);
     }

@@ -15,6 +15,8 @@ pub use crate::routing::decide::Role;
 pub struct Route {
     /// Of the last statement; `None` if it was sent to no server.
     pub last: Option<Last>,
+    /// Who ran the one before it, or an earlier one.
+    before: Option<ServerId>,
     /// Where the command that runs now was sent.
     pub sent_to: Option<(ServerId, Role)>,
     /// The number of the packet that ends the login.
@@ -35,6 +37,18 @@ pub struct Last {
 }
 
 impl Route {
+    /// Another statement begins.
+    pub fn forget_last(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.before = Some(last.server.id);
+        }
+    }
+
+    /// Who ran the last statement that was sent anywhere.
+    pub fn last_server(&self) -> Option<ServerId> {
+        self.last.as_ref().map(|last| last.server.id).or(self.before)
+    }
+
     /// The last statement is done: what it was is kept for who asks where it went.
     pub fn done(&mut self, statement: Arc<Statement>) {
         if let Some(last) = self.last.as_mut().filter(|last| last.statement.is_none()) {
@@ -56,6 +70,7 @@ fn known(effect: Effect, reason: Text, changes: Vec<Change>) -> Arc<Statement> {
         as_read: None,
         hint: None,
         freshness: None,
+        hint_stack: None,
         statements: 1,
         digest: 0,
         kill: None,

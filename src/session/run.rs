@@ -152,6 +152,7 @@ impl Session {
         }
         let syntax = self.syntax();
         let statement = self.context.classifications.classify(packet.text(), &syntax);
+        self.hint_stack.change(&statement);
         if let Effect::Own(own) = &statement.effect {
             return Box::pin(self.own(own, packet)).await;
         }
@@ -239,7 +240,7 @@ impl Session {
             refused.again = false;
             Box::pin(self.await_reopened(refused)).await?;
         }
-        self.route.last = None;
+        self.route.forget_last();
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -272,6 +273,8 @@ impl Session {
             serializable: self.is_serializable(),
             auto_is_null: self.state.variable("sql_auto_is_null").is_some_and(is_on),
             read_only: self.is_read_only(),
+            hint: statement.hint.as_ref().or_else(|| self.hint_stack.hint()),
+            last: self.route.last_server(),
             access_mode: self.wishes.access_mode,
             refused_by_replica: statement.digest != 0 && self.context.misrouted.contains(statement.digest),
             depends_on_server: self.depends_on_server(statement),

@@ -56,6 +56,7 @@ impl Session {
         } else {
             self.context.classifications.classify(&packet.payload()[1..], &syntax)
         };
+        self.hint_stack.change(&statement);
         // A text too long to be kept cannot be prepared anywhere else either: it is bound to where it is.
         let id = self.prepared.next_id();
         let mut attempts = Attempts::default();
@@ -523,6 +524,7 @@ static NO_NEEDS: std::sync::LazyLock<Arc<Statement>> = std::sync::LazyLock::new(
         as_read: None,
         hint: None,
         freshness: None,
+        hint_stack: None,
         statements: 1,
         digest: 0,
         kill: None,

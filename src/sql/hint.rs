@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `/* dauphin:primary */`, `:replica`, `:server=db2` | dauphin |
 //! | `/* dauphin:max_lag=500 */` (milliseconds), `:consistency=global`, `:causal=user:42` | dauphin |
-//! | `-- maxscale route to master` / `slave` / `server db2` | MaxScale |
+//! | `-- maxscale route to master` / `slave` / `server db2` / `last`, `max_slave_replication_lag=1`, and its named hints | MaxScale |
+//! | `/* max_lag_ms=500;min_gtid=uuid:23 */` | ProxySQL |
 //! | `/*FORCE_MASTER*/`, `/*FORCE_SLAVE*/` before the statement | Alibaba, Huawei |
 //! | `/*master*/` | kingshard, Gaea |
 //! | `/* SHARDINGSPHERE_HINT: WRITE_ROUTE_ONLY=true */` | ShardingSphere |
@@ -13,11 +14,13 @@
 //! | `/* pgdog_role: replica */` | PgDog |
 //!
 //! One comment of dauphin's may hold several wishes, `/* dauphin:replica, max_lag=500 */`, and a statement several
-//! comments.
+//! comments. ProxySQL's `hostgroup=1` is not understood: what is behind such a number stands in its config.
+
+mod maxscale;
 
 use std::time::Duration;
 
-use super::statement::{Consistency, Freshness, Hint, LagLimit};
+use super::statement::{Consistency, Freshness, Hint, LagLimit, StackChange, Wish};
 
 /// Longer comments are prose, not hints.
 const LONGEST: usize = 256;
@@ -27,14 +30,7 @@ const LONGEST: usize = 256;
 pub(super) struct Wishes {
     pub hint: Option<Hint>,
     pub freshness: Option<Box<Freshness>>,
-}
-
-/// One wish.
-enum Wish {
-    Where(Hint),
-    MaxLag(LagLimit),
-    Consistency(Consistency),
-    Causal(Box<str>),
+    pub hint_stack: Option<Box<StackChange>>,
 }
 
 impl Wishes {
@@ -44,6 +40,7 @@ impl Wishes {
             Wish::MaxLag(limit) => drop(self.freshness().max_lag.get_or_insert(limit)),
             Wish::Consistency(level) => drop(self.freshness().consistency.get_or_insert(level)),
             Wish::Causal(token) => drop(self.freshness().causal.get_or_insert(token)),
+            Wish::MinGtid(gtids) => drop(self.freshness().min_gtid.get_or_insert(gtids)),
         }
     }
 
@@ -58,34 +55,54 @@ pub(super) fn read(body: &[u8], leading: bool, wishes: &mut Wishes) {
     if body.is_empty() || body.len() > LONGEST {
         return;
     }
-    if body[0].eq_ignore_ascii_case(&b'd') {
-        strip_word(body, "dauphin:").into_iter().for_each(|list| dauphin(list, wishes));
-    } else if let Some(wish) = of_others(body, leading) {
-        wishes.add(wish);
+    // One look at the first byte spares ordinary comments the rest.
+    let first = body[0].to_ascii_lowercase();
+    if first == b'm'
+        && let Some(rest) = strip_word(body, "maxscale")
+    {
+        return maxscale::read(rest, wishes);
+    }
+    match first {
+        b'd' => strip_word(body, "dauphin:").into_iter().for_each(|list| dauphin(list, wishes)),
+        // The first letters of what it knows: cache_ttl, create_new_connection, hostgroup, m…, query_….
+        b'c' | b'h' | b'm' | b'q' | b';' if body.contains(&b'=') => proxysql(body, wishes),
+        _ => of_others(body, leading).into_iter().for_each(|hint| wishes.add(Wish::Where(hint))),
     }
 }
 
 /// The ways of other proxies.
-fn of_others(body: &[u8], leading: bool) -> Option<Wish> {
-    // One look at the first byte spares ordinary comments the rest.
-    let hint = match body[0].to_ascii_lowercase() {
-        b'm' if body.eq_ignore_ascii_case(b"master") => Hint::Primary,
-        b'm' => return maxscale(strip_word(body, "maxscale")?),
+fn of_others(body: &[u8], leading: bool) -> Option<Hint> {
+    match body[0].to_ascii_lowercase() {
+        b'm' if body.eq_ignore_ascii_case(b"master") => Some(Hint::Primary),
         b'f' if leading => match () {
-            () if body.eq_ignore_ascii_case(b"force_master") => Hint::Primary,
-            () if body.eq_ignore_ascii_case(b"force_slave") => Hint::Replica,
-            () => return None,
+            () if body.eq_ignore_ascii_case(b"force_master") => Some(Hint::Primary),
+            () if body.eq_ignore_ascii_case(b"force_slave") => Some(Hint::Replica),
+            () => None,
         },
-        b's' => shardingsphere(strip_word(body, "shardingsphere_hint:")?)?,
+        b's' => shardingsphere(strip_word(body, "shardingsphere_hint:")?),
         b'@' => match () {
-            () if body.eq_ignore_ascii_case(b"@writer") => Hint::Primary,
-            () if body.eq_ignore_ascii_case(b"@reader") => Hint::Replica,
-            () => return None,
+            () if body.eq_ignore_ascii_case(b"@writer") => Some(Hint::Primary),
+            () if body.eq_ignore_ascii_case(b"@reader") => Some(Hint::Replica),
+            () => None,
         },
-        b'p' => role(strip_word(body, "pgdog_role:")?)?,
-        _ => return None,
-    };
-    Some(Wish::Where(hint))
+        b'p' => role(strip_word(body, "pgdog_role:")?),
+        _ => None,
+    }
+}
+
+/// `max_lag_ms=500;min_gtid=uuid:23` among whatever else.
+fn proxysql(body: &[u8], wishes: &mut Wishes) {
+    let Ok(body) = std::str::from_utf8(body) else { return };
+    for (key, value) in body.split(';').filter_map(|pair| pair.split_once('=')) {
+        match (key.trim(), value.trim()) {
+            ("max_lag_ms", ms) => {
+                let limit = ms.parse().ok().map(|ms| LagLimit::AtMost(Duration::from_millis(ms)));
+                limit.into_iter().for_each(|limit| wishes.add(Wish::MaxLag(limit)));
+            }
+            ("min_gtid", gtids) if !gtids.is_empty() => wishes.add(Wish::MinGtid(gtids.into())),
+            _ => {}
+        }
+    }
 }
 
 /// What follows `prefix`, which is matched without regard to case.
@@ -119,26 +136,6 @@ fn role(name: &str) -> Option<Hint> {
     match name.to_ascii_lowercase().as_str() {
         "primary" | "master" | "writer" => Some(Hint::Primary),
         "replica" | "slave" | "reader" => Some(Hint::Replica),
-        _ => None,
-    }
-}
-
-fn maxscale(wish: &str) -> Option<Wish> {
-    if let Some((key, value)) = wish.split_once('=') {
-        let is_lag = matches!(key.trim(), "max_slave_replication_lag" | "max_replication_lag");
-        return is_lag
-            .then(|| value.trim().parse().ok())
-            .flatten()
-            .map(|seconds| Wish::MaxLag(LagLimit::AtMost(Duration::from_secs(seconds))));
-    }
-    let words: Vec<&str> = wish.split_ascii_whitespace().collect();
-    let is_route =
-        words.len() >= 3 && words[0].eq_ignore_ascii_case("route") && words[1].eq_ignore_ascii_case("to");
-    match words.get(2..) {
-        Some([target]) if is_route => role(target).map(Wish::Where),
-        Some([server, name]) if is_route && server.eq_ignore_ascii_case("server") => {
-            Some(Wish::Where(Hint::Server((*name).into())))
-        }
         _ => None,
     }
 }
@@ -182,7 +179,7 @@ mod tests {
     }
 
     fn freshness(body: &str) -> Option<(Option<u64>, Option<Consistency>, Option<String>)> {
-        let Freshness { max_lag, consistency, causal } = *parse(body.as_bytes(), false).freshness?;
+        let Freshness { max_lag, consistency, causal, .. } = *parse(body.as_bytes(), false).freshness?;
         let max_lag = max_lag.map(|limit| match limit {
             LagLimit::AtMost(limit) => limit.as_millis() as u64,
             other => panic!("{other:?}"),
@@ -208,13 +205,19 @@ mod tests {
                 "dauphin:replica, max_lag=7;consistency=eventual causal=x",
                 Some((Some(7), Some(Eventual), Some("x".to_owned()))),
             ),
-            ("maxscale max_slave_replication_lag=3", Some((Some(3000), None, None))),
+            ("hostgroup=1;max_lag_ms=500", Some((Some(500), None, None))),
+            ("; max_lag_ms = 20 ;cache_ttl=3", Some((Some(20), None, None))),
+            ("max_lag_ms=few", None),
+            ("hostgroup=1", None),
             ("dauphin:primary", None),
         ] {
             assert_eq!(freshness(body), expected, "{body}");
         }
         assert_eq!(parse(b"dauphin:replica max_lag=7", false).hint, Some(Hint::Replica));
         assert_eq!(lag_limit("OFF"), Some(LagLimit::Off));
+        let min_gtid = |body: &[u8]| parse(body, false).freshness.and_then(|wish| wish.min_gtid);
+        assert_eq!(min_gtid(b"min_gtid=0-1-5; max_lag_ms=1").as_deref(), Some("0-1-5"));
+        assert_eq!(min_gtid(b"min_gtid="), None);
     }
 
     #[test]
@@ -241,10 +244,6 @@ mod tests {
             ("dauphin:server='db2'", false, server("db2")),
             ("dauphin:unheard_of", false, None),
             ("dauphin:", false, None),
-            (" maxscale route to master", false, Some(Hint::Primary)),
-            (" MaxScale Route To slave", false, Some(Hint::Replica)),
-            ("maxscale route to server db3", false, server("db3")),
-            ("maxscale route to last", false, None),
             ("FORCE_MASTER", true, Some(Hint::Primary)),
             ("force_slave", true, Some(Hint::Replica)),
             ("force_slave", false, None),

@@ -26,6 +26,7 @@ pub use digest::normalise;
 pub use needs::Needs;
 pub use reason::Reason;
 pub use statement::{
-    Access, Consistency, Effect, End, Freshness, Hint, Kill, LagLimit, OwnStatement, Setting, Statement,
+    Access, Consistency, Effect, End, Freshness, Hint, Kill, LagLimit, OwnStatement, Setting, StackChange,
+    Statement, Wish,
 };
 pub use syntax::{Charset, Flavour, Syntax};

@@ -33,6 +33,8 @@ pub struct Statement {
     pub hint: Option<Hint>,
     /// How fresh its author wished the data, in comments; `None` if they do not say. Of each kind the first wish wins.
     pub freshness: Option<Box<Freshness>>,
+    /// What its author wished for the statements after it, in a comment; the first such comment counts.
+    pub hint_stack: Option<Box<StackChange>>,
     /// How many statements the text holds.
     pub statements: u32,
     /// A hash of the text without its literals, comments and spacing; the same in every process.
@@ -144,6 +146,37 @@ pub enum Hint {
     Replica,
     /// To the server of this name.
     Server(Box<str>),
+    /// To the server that ran the session's last statement.
+    Last,
+}
+
+/// One wish of an author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Where it is to go.
+    Where(Hint),
+    /// How far a replica may be behind.
+    MaxLag(LagLimit),
+    /// Whose writes a read must see.
+    Consistency(Consistency),
+    /// The word that ties reads to writes.
+    Causal(Box<str>),
+    /// The transactions that a read must see.
+    MinGtid(Box<str>),
+}
+
+/// What becomes of a session's stack of hints, of which the uppermost holds for statements that say nothing themselves
+/// (MaxScale's way).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StackChange {
+    /// Gives a wish a name.
+    Prepare(Box<str>, Wish),
+    /// Puts on a wish: this one, which is known by the name from then on if there is one.
+    Begin(Option<Box<str>>, Wish),
+    /// Puts on the wish of this name.
+    BeginNamed(Box<str>),
+    /// Takes the uppermost off.
+    End,
 }
 
 /// How fresh the author of a statement wishes the data, said in comments.
@@ -155,6 +188,8 @@ pub struct Freshness {
     pub consistency: Option<Consistency>,
     /// A word that ties reads to writes across connections: a read with it sees every write with it.
     pub causal: Option<Box<str>>,
+    /// Transactions that a read must see, as a server writes them.
+    pub min_gtid: Option<Box<str>>,
 }
 
 /// How far a replica may be behind to serve a read.

@@ -32,17 +32,23 @@ fn each_level_promises_what_it_says_on_replicas_that_are_late() {
         let (mut writer, mut other) = (stage.client().await, stage.client().await);
         for n in 1..=8 {
             writer.query_drop(format!("UPDATE t SET n = {n} WHERE id = 1")).await.unwrap();
-            let [own, eventual, theirs, global] = [(); 4].map(|()| stage.mark());
+            let [own, eventual, theirs, global, named] = [(); 5].map(|()| stage.mark());
             assert_eq!(value(&mut writer, "", &own).await, Some(n), "its own writes, by default");
             let hint = "/* dauphin:consistency=eventual */";
             assert_eq!(value(&mut writer, hint, &eventual).await, Some(0));
             assert_eq!(value(&mut other, "", &theirs).await, Some(0), "another session's are not promised");
             let hint = "/* dauphin:consistency=global */";
             assert_eq!(value(&mut other, hint, &global).await, Some(n));
+            let written = if stage.is_mysql() { "@@gtid_executed" } else { "@@gtid_binlog_pos" };
+            let written: Option<String> =
+                stage.admin(0).await.query_first(format!("SELECT {written}")).await.unwrap();
+            let hint = format!("/* hostgroup=1;min_gtid={} */", written.unwrap());
+            assert_eq!(value(&mut other, &hint, &named).await, Some(n), "{hint}");
             stage.ran(&own).await.on_primary_after_waits(1);
             stage.ran(&eventual).await.only_on_replicas(1);
             stage.ran(&theirs).await.only_on_replicas(1);
             stage.ran(&global).await.on_primary_after_waits(1);
+            stage.ran(&named).await.on_primary_after_waits(1);
         }
         let unmarked = stage.mark();
         other.query_drop("ROUTER SET consistency = 'global'").await.unwrap();

@@ -152,6 +152,49 @@ fn hints_of_several_proxies_are_followed() {
             client.query_drop(format!("SELECT /* dauphin:server=db3 */ '{mark}'")).await.unwrap();
         }
         assert_eq!(stage.ran(&mark).await.0, [0, 0, 4]);
+        let mark = stage.mark();
+        for _ in 0..4 {
+            client.query_drop(format!("SELECT /* dauphin:server=db1 */ '{mark}'")).await.unwrap();
+        }
+        assert_eq!(stage.ran(&mark).await.0, [4, 0, 0], "the primary has a name, too");
+    });
+}
+
+#[test]
+fn hints_of_maxscale_s_hold_until_they_are_taken_off() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        for (hint, ran) in [
+            ("", [0, 1, 1]),
+            ("route to server db2", [0, 2, 0]),
+            ("route to last", [0, 2, 0]),
+            ("here begin route to server db3", [0, 0, 2]),
+            ("", [0, 0, 2]),
+            ("begin route to master", [2, 0, 0]),
+            ("route to slave", [0, 1, 1]),
+            ("", [2, 0, 0]),
+            ("route to last", [2, 0, 0]),
+        ] {
+            let mark = stage.mark();
+            for hint in [hint, if hint.contains("begin") { "" } else { hint }] {
+                client.query_drop(format!("SELECT '{mark}' -- maxscale {hint}")).await.unwrap();
+            }
+            assert_eq!(stage.ran(&mark).await.0, ran, "{hint}");
+        }
+        for ran in [vec![0, 0, 1], vec![0, 1, 1]] {
+            let mark = stage.mark();
+            for _ in 0..ran.iter().sum() {
+                client.query_drop(format!("SELECT '{mark}' -- maxscale end")).await.unwrap();
+            }
+            assert_eq!(stage.ran(&mark).await.0.to_vec(), ran);
+        }
+        client.query_drop("SELECT 1 -- maxscale here begin").await.unwrap();
+        client.reset().await.unwrap();
+        let mark = stage.mark();
+        for _ in 0..2 {
+            client.query_drop(format!("SELECT '{mark}'")).await.unwrap();
+        }
+        assert_eq!(stage.ran(&mark).await.0, [0, 1, 1], "a new session begins");
     });
 }
 

@@ -8,7 +8,7 @@ use dauphin::{
 };
 use dauphin_proto::reply::status;
 
-use crate::support::{Act, Answer, Client, Dialect, House, answer, run};
+use crate::support::{Act, Answer, Client, Dialect, Gate, House, answer, run};
 
 /// A session that has set `sql_mode`, on a connection that is gone: every other must be told.
 async fn with_state(house: &House) -> Client {
@@ -242,6 +242,28 @@ fn a_read_behind_a_wait_in_vain_is_ended_if_it_takes_long_or_opens_a_cursor() {
             house.replica().heard(&format!("KILL {}", 1000 + id)).await;
             assert!(house.replica().ended(id).await, "dauphin closes it");
         }
+    });
+}
+
+#[test]
+fn few_connections_at_a_time_end_reads_that_nobody_wants() {
+    run(async {
+        let house = House::new(1).await;
+        (0..6).for_each(|_| house.replica().on("SELECT 1", Act::never()));
+        let gate = Gate::new();
+        (0..4).for_each(|_| house.replica().on("KILL", Act::wait(&gate).then(Act::usual())));
+        let mut sessions = Vec::new();
+        for _ in 0..6 {
+            let mut client = after_a_write(&house).await;
+            house.replica().on(WAIT, Act::bytes(not_there()));
+            assert_eq!(client.query("SELECT 1").await, Answer::one("db01"));
+            sessions.push(client);
+        }
+        house.replica().heard_times("KILL", 4).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(house.replica().count("KILL"), 4, "the others wait for their turn");
+        gate.cancel();
+        house.replica().heard_times("KILL", 6).await;
     });
 }
 

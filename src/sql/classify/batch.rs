@@ -36,6 +36,7 @@ impl Batch {
         Statement {
             hint: wishes.hint,
             freshness: wishes.freshness,
+            hint_stack: wishes.hint_stack,
             digest,
             statements: self.statements,
             ..statement(facts)
@@ -59,6 +60,7 @@ fn statement(facts: Facts) -> Statement {
         tables_known: facts.tables_known,
         hint: None,
         freshness: None,
+        hint_stack: None,
         statements: 1,
         digest: 0,
         calls: facts.calls,
