@@ -84,7 +84,7 @@ impl Reason {
 }
 
 /// The words for what may pin a session, as far as they are counted one by one.
-const PINNED: [&str; 14] = [
+const PINNED: [&str; 15] = [
     "locks",
     "xa_transaction",
     "next_transaction",
@@ -96,6 +96,7 @@ const PINNED: [&str; 14] = [
     "handler",
     "text_prepared",
     "user_variable",
+    "session_records",
     "cursor",
     "long_data",
     "pinned",

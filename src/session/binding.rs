@@ -63,11 +63,14 @@ pub enum PinReason {
     TextPrepared,
     /// A user variable whose value is not known here.
     UserVariable,
+    /// Its connection records or counts what it does, and the session looks at that: `SHOW STATUS`, `profiling`,
+    /// `optimizer_trace`. What is recorded lives as long as the connection.
+    SessionRecords,
 }
 
 impl PinReason {
     /// Every reason, in the order of its declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Locks,
         Self::Xa,
         Self::NextTransaction,
@@ -79,6 +82,7 @@ impl PinReason {
         Self::Handler,
         Self::TextPrepared,
         Self::UserVariable,
+        Self::SessionRecords,
     ];
 
     /// A short name for logs, metrics and people.
@@ -95,6 +99,7 @@ impl PinReason {
             Self::Handler => "handler",
             Self::TextPrepared => "text_prepared",
             Self::UserVariable => "user_variable",
+            Self::SessionRecords => "session_records",
         }
     }
 }
@@ -113,6 +118,7 @@ pub struct Pins {
     xa: bool,
     next_transaction: bool,
     role: bool,
+    records: bool,
     unknown: bool,
 }
 
@@ -136,6 +142,7 @@ impl Pins {
             (self.next_transaction, PinReason::NextTransaction),
             (self.role, PinReason::Role),
             (!self.variables.is_empty(), PinReason::Variable),
+            (self.records, PinReason::SessionRecords),
         ];
         reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
     }
@@ -215,6 +222,7 @@ impl Pins {
             }
             Change::TransactionOnce => self.next_transaction = true,
             Change::Role => self.role = true,
+            Change::SessionRecords => self.records = true,
             Change::CreateTemporaryTable(name) => {
                 self.temporary_tables.insert(name.clone());
             }
@@ -263,6 +271,11 @@ impl Pins {
     /// A session variable that cannot be carried.
     pub fn variable(&mut self, name: &str) {
         self.variables.insert(name.into());
+    }
+
+    /// Its connection records what the session does.
+    pub fn records(&mut self) {
+        self.records = true;
     }
 
     /// The transaction that SET TRANSACTION was for has ended.

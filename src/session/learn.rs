@@ -141,6 +141,17 @@ pub fn is_not_carried(name: &str) -> bool {
     NOT_CARRIED.contains(&name)
 }
 
+/// Whether what the variable switches on is recorded in the connection that it is set on.
+pub fn records(name: &str) -> bool {
+    matches!(name, "profiling" | "optimizer_trace")
+}
+
+/// Whether it is switched on.
+pub fn is_recording(state: &State) -> bool {
+    state.variable("profiling").is_some_and(is_on)
+        || state.variable("optimizer_trace").is_some_and(|flags| flags.starts_with(b"enabled=on"))
+}
+
 /// Whether there is nothing to carry: it follows others, or dauphin keeps it apart.
 pub fn is_following(name: &str) -> bool {
     FOLLOWING.contains(&name) || name.starts_with("session_track_")

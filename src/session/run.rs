@@ -279,7 +279,7 @@ impl Session {
             refused_by_replica: statement.digest != 0 && self.context.misrouted.contains(statement.digest),
             depends_on_server: self.depends_on_server(statement),
             sets_uncarried: self.is_full()
-                || statement.variables.iter().any(|name| learn::is_not_carried(name)),
+                || statement.variables.iter().any(|name| learn::is_not_carried(name) || learn::records(name)),
             tried: &attempts.tried,
             to_primary: attempts.to_primary,
             demand: self.demand(statement, wanted),

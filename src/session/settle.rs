@@ -251,6 +251,9 @@ impl Session {
             }
         }
         self.learn_results_collation(statement);
+        if (reported.named || !statement.variables.is_empty()) && learn::is_recording(&self.state) {
+            self.pins.records();
+        }
         let hidden = statement.changes.iter().any(|change| match change {
             Change::Unknown => true,
             Change::StoredCode(code) => code.may_set,

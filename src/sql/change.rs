@@ -60,6 +60,9 @@ pub enum Change {
     TextPrepare(Box<str>),
     /// `DEALLOCATE PREPARE name`.
     TextDeallocate(Box<str>),
+    /// What the connection counts or records of its statements is asked for, or counted anew: `SHOW STATUS`,
+    /// `FLUSH STATUS`.
+    SessionRecords,
     /// `LAST_INSERT_ID(expr)`, `SET last_insert_id`, `SET insert_id`.
     LastInsertId,
     /// Stored code ran: a function, a procedure, a trigger.

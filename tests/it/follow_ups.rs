@@ -154,3 +154,56 @@ fn warnings_do_not_keep_others_waiting() {
         }
     });
 }
+
+#[test]
+fn what_a_connection_counts_and_records_is_of_what_the_session_did() {
+    check(async |stage| {
+        stage
+            .given("CREATE TABLE t (id INT PRIMARY KEY, n INT);; INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
+            .await;
+        let schema = stage.schema.clone();
+        let count = format!("SELECT COUNT(*) FROM {schema}.t WHERE n > 1");
+        let mut read = Vec::new();
+        let mut client = stage.client().await;
+        for connection in [&mut client, stage.admin(0).await] {
+            let mut before = None;
+            for _ in 0..3 {
+                let status = "SHOW SESSION STATUS LIKE 'Handler_read_rnd_next'";
+                let row: Option<(String, u64)> = connection.query_first(status).await.unwrap();
+                let now = row.unwrap().1;
+                read.extend(before.map(|before| now - before));
+                before = Some(now);
+                connection.query_drop(&count).await.unwrap();
+            }
+        }
+        assert_eq!(read[..2], read[2..], "rows between two questions, through dauphin and direct");
+        assert!(read[0] >= 3, "{read:?}");
+
+        let mut client = stage.client().await;
+        client.query_drop("SHOW STATUS LIKE 'Ssl_version'").await.unwrap();
+        client.query_drop("SHOW GLOBAL STATUS").await.unwrap();
+        client.query_drop("SET profiling = 0").await.unwrap();
+        let mark = stage.mark();
+        client.query_drop(format!("SELECT '{mark}'")).await.unwrap();
+        stage.ran(&mark).await.only_on_replicas(1);
+
+        client.query_drop("SET profiling = 1").await.unwrap();
+        for n in 1..=3 {
+            client.query_drop(format!("SELECT {n} /* {mark} */")).await.unwrap();
+        }
+        client.query_drop("SET profiling = 0").await.unwrap();
+        let profiles: Vec<(u32, f64, String)> = client.query("SHOW PROFILES").await.unwrap();
+        let marked = profiles.iter().filter(|(_, _, text)| text.contains(&mark)).count();
+        assert_eq!(marked, 3, "{profiles:?}");
+
+        let mut client = stage.client().await;
+        client.query_drop("SET optimizer_trace = 'enabled=on'").await.unwrap();
+        client.query_drop(&count).await.unwrap();
+        let traced: Option<String> =
+            client.query_first("SELECT query FROM information_schema.optimizer_trace").await.unwrap();
+        assert_eq!(traced, Some(count));
+        client.reset().await.unwrap();
+        client.query_drop(format!("SELECT '{mark}'")).await.unwrap();
+        assert_eq!(stage.ran(&mark).await.on_replicas(), 2, "a new session is free");
+    });
+}

@@ -20,6 +20,8 @@ pub(super) fn flush(cursor: &mut Cursor<'_>) -> Facts {
             facts.note(lock);
         } else if cursor.accept_both(Keyword::For, Keyword::Export) {
             facts.note(Change::LockTables);
+        } else if cursor.accept(Keyword::Status) {
+            facts.note(Change::SessionRecords);
         } else {
             cursor.advance();
         }

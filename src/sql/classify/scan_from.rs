@@ -3,6 +3,7 @@
 use super::frame::{From, With};
 use super::scan::Scan;
 use super::server_state;
+use crate::sql::change::Change;
 use crate::sql::cursor::unquoted;
 use crate::sql::reason::Reason;
 use crate::sql::syntax::Flavour;
@@ -50,6 +51,9 @@ impl Scan<'_, '_> {
             && server_state::is_server_table(&schema, &name)
         {
             self.facts.refuse(Reason::ServerTable);
+            if name == "session_status" {
+                self.facts.note(Change::SessionRecords);
+            }
         }
         self.facts.tables.push(name.into());
     }

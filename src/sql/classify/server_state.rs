@@ -126,6 +126,19 @@ pub(super) fn mentions_server_variable(text: &[u8]) -> bool {
     SERVER_VARIABLES.iter().any(mentions) || SERVER_PREFIXES.iter().any(mentions)
 }
 
+/// Whether a quoted pattern begins as the name of a status variable that counts nothing for a session.
+pub(super) fn names_server_status(quoted: &[u8]) -> bool {
+    let pattern = quoted.get(1..).unwrap_or_default();
+    let begins = |prefix: &&str| {
+        pattern.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    SERVER_STATUS.iter().any(begins)
+}
+
+/// MySQL manual, "Server Status Variables", and MariaDB's: those asked for by monitors and drivers.
+const SERVER_STATUS: [&str; 9] =
+    ["aborted_", "connections", "innodb_", "rpl_", "semi", "ssl_", "threads_", "uptime", "wsrep"];
+
 const FOLLOW_UPS: [(&str, Needs); 5] = [
     ("warning_count", Needs::DIAGNOSTICS),
     ("error_count", Needs::DIAGNOSTICS),

@@ -5,6 +5,7 @@ use super::frame::Frame;
 use super::own;
 use super::scan::{scan, scan_strings};
 use super::server_state;
+use crate::sql::change::Change;
 use crate::sql::cursor::Cursor;
 use crate::sql::needs::Needs;
 use crate::sql::reason::Reason;
@@ -23,6 +24,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Facts {
         Topic::Catalog => Facts::read(Reason::CatalogRead),
         Topic::Variables => return variables(cursor),
         Topic::Diagnostics => diagnostics(),
+        Topic::Status => return status(cursor),
         Topic::Server => Facts::write(Reason::ServerShow),
     };
     // Tables follow FROM; the WHERE of a SHOW is an expression like any other.
@@ -41,6 +43,15 @@ fn variables(cursor: &mut Cursor<'_>) -> Facts {
     facts
 }
 
+/// `SHOW STATUS`: what is counted for the session is counted for its connection.
+fn status(cursor: &mut Cursor<'_>) -> Facts {
+    let mut facts = Facts::write(Reason::ServerShow);
+    if !scan_strings(cursor, &mut facts, server_state::names_server_status) {
+        facts.note(Change::SessionRecords);
+    }
+    facts
+}
+
 /// What a SHOW is about.
 enum Topic {
     /// What replication carries, or every server has alike.
@@ -49,6 +60,8 @@ enum Topic {
     Variables,
     /// The previous statement.
     Diagnostics,
+    /// What is counted, for the session among others.
+    Status,
     /// One server.
     Server,
 }
@@ -89,7 +102,9 @@ fn topic(cursor: &mut Cursor<'_>) -> Topic {
         Keyword::Storage if cursor.accept(Keyword::Engines) => Topic::Catalog,
         Keyword::Table if cursor.accept(Keyword::Status) => Topic::Catalog,
         Keyword::Variables => Topic::Variables,
+        Keyword::Status => Topic::Status,
         Keyword::Session | Keyword::Local if cursor.accept(Keyword::Variables) => Topic::Variables,
+        Keyword::Session | Keyword::Local if cursor.accept(Keyword::Status) => Topic::Status,
         Keyword::Procedure | Keyword::Function | Keyword::Package | Keyword::Library => routine(cursor),
         _ => Topic::Server,
     }

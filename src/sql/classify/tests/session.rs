@@ -302,6 +302,29 @@ fn own_statements_are_not_for_servers() {
 }
 
 #[test]
+fn whoever_asks_what_a_connection_has_counted_is_known() {
+    for syntax in &BOTH {
+        for (text, expected) in [
+            ("show status", true),
+            ("SHOW SESSION STATUS LIKE 'Handler%'", true),
+            ("show local status where variable_name = 'Last_query_cost'", true),
+            ("flush status", true),
+            ("flush local status", true),
+            ("select * from performance_schema.session_status", true),
+            ("show global status like 'Handler%'", false),
+            ("show status like 'Ssl_cipher'", false),
+            ("show session status like \"wsrep%\"", false),
+            ("show table status", false),
+            ("show replica status", false),
+            ("flush tables", false),
+            ("select * from performance_schema.global_status", false),
+        ] {
+            assert_eq!(changes(text, syntax).contains(&Change::SessionRecords), expected, "{text}");
+        }
+    }
+}
+
+#[test]
 fn the_plain_question_for_the_connection_s_id_is_told_from_others() {
     for syntax in &BOTH {
         let asks = |text: &str| classify(text.as_bytes(), syntax).needs.contains(Needs::ONE_VALUE);
