@@ -16,18 +16,18 @@ const PREFIX: &[u8] = b"router.";
 
 impl Session {
     /// Finds the text of a COM_QUERY, which goes on with its attributes as it came. Those of MySQL Router hold for this one
-    /// statement: what the session wished before is to be put back after it.
+    /// statement: what the session wishes is put aside until [`Self::forget_attributes`].
     ///
     /// # Errors
     /// What to tell the client: nothing is to be sent.
-    pub(super) fn attributes(&mut self, packet: &mut Packet) -> Result<Option<Box<Wishes>>, ClientError> {
+    pub(super) fn attributes(&mut self, packet: &mut Packet) -> Result<(), ClientError> {
         if self.profile.queries() == Queries::Plain {
-            return Ok(None);
+            return Ok(());
         }
         let (attributes, text_at) = match Attributes::of_query(packet.payload()) {
             Ok(found) => found,
             // Longer than what is kept: it goes to the primary unread.
-            Err(_) if packet.is_partial() => return Ok(None),
+            Err(_) if packet.is_partial() => return Ok(()),
             Err(_) => return Err(ClientError::malformed_packet()),
         };
         let mut wished = None;
@@ -36,10 +36,18 @@ impl Session {
             self.wish(&attribute, wishes)?;
         }
         packet.text_at = text_at;
-        Ok(wished.map(|mut wishes| {
+        self.wishes_aside = wished.map(|mut wishes| {
             std::mem::swap(&mut self.wishes, &mut *wishes);
             wishes
-        }))
+        });
+        Ok(())
+    }
+
+    /// The statement is done.
+    pub(super) fn forget_attributes(&mut self) {
+        if let Some(wishes) = self.wishes_aside.take() {
+            self.wishes = *wishes;
+        }
     }
 
     fn wish(&self, attribute: &Attribute<'_>, wishes: &mut Wishes) -> Result<(), ClientError> {

@@ -95,6 +95,8 @@ pub struct Session {
     /// Whether a COM_PING, or a COM_STMT_PREPARE, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
+    /// The session's own, while a statement's attributes say otherwise.
+    wishes_aside: Option<Box<Wishes>>,
     hint_stack: HintStack,
     route: Route,
 }
@@ -188,6 +190,7 @@ impl Session {
             consistency: Consistency::Session,
             pinged: false,
             wishes: Wishes::default(),
+            wishes_aside: None,
             hint_stack: HintStack::default(),
             route: Route::default(),
         };
@@ -275,9 +278,9 @@ impl Session {
             Command::Quit => return Ok(Next::Quit),
             Command::Ping => self.ping(&mut packet).await?,
             Command::Query(_) => match self.attributes(&mut packet) {
-                Ok(own) => {
+                Ok(()) => {
                     self.query(&mut packet).await?;
-                    own.into_iter().for_each(|wishes| self.wishes = *wishes);
+                    self.forget_attributes();
                 }
                 Err(error) => self.say(error).await?,
             },

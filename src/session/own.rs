@@ -89,7 +89,8 @@ impl Session {
     }
 
     async fn router_set(&mut self, setting: &Setting) -> Result<(), SessionError> {
-        match self.wishes.set(setting, self.consistency) {
+        let wishes = self.wishes_aside.as_deref_mut().unwrap_or(&mut self.wishes);
+        match wishes.set(setting, self.consistency) {
             Ok(()) => Ok(self.say_ok().await?),
             Err(what) => Ok(self.say(ClientError::unknown_setting(what)).await?),
         }

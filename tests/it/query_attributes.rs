@@ -243,8 +243,9 @@ fn those_of_mysql_router_route() {
             .await
             .unwrap();
         stage.ran(&written).await.only_on_primary(1);
-        // ROUTER SET has the last word.
-        client.query("ROUTER SET access_mode = 'read_write'").await.unwrap();
+        // ROUTER SET has the last word, also where it has such an attribute itself.
+        let router_set = "ROUTER SET access_mode = 'read_write'";
+        ask(&mut client, &mode("read_only"), router_set).await.unwrap();
         ask(&mut client, &mode("read_only"), &format!("SELECT 1 /* {late} */")).await.unwrap();
         stage.ran(&late).await.only_on_primary(1);
         for wrong in [("router.access_mode", "anywhere"), ("router.nonsense", "1")] {
