@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod error;
 pub mod failover;
+pub mod fault;
 pub mod grants;
 pub mod listener;
 pub mod metrics;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     backend::ServerId,
+    fault::{ClientFault, Loss},
     routing::decide::{Reason, Role},
 };
 
@@ -69,8 +70,10 @@ pub struct Metrics {
     pub logins_failed: AtomicU64,
     /// Statements that were tried again, by cause.
     pub retries: [AtomicU64; 3],
-    /// Connections that were lost while a statement ran on them, by server.
-    pub lost: Box<[AtomicU64]>,
+    /// Clients that went, or were sent away, without their COM_QUIT, by cause.
+    pub client_faults: [AtomicU64; ClientFault::ALL.len()],
+    /// Connections that were lost while a statement ran on them, by server and cause.
+    pub lost: Box<[[AtomicU64; Loss::ALL.len()]]>,
 }
 
 /// One thread's share; aligned so that no two threads write to one cache line.
@@ -207,7 +210,8 @@ impl Metrics {
             clients_refused: AtomicU64::new(0),
             logins_failed: AtomicU64::new(0),
             retries: Default::default(),
-            lost: (0..servers).map(|_| AtomicU64::new(0)).collect(),
+            client_faults: Default::default(),
+            lost: (0..servers).map(|_| Default::default()).collect(),
         }
     }
 
@@ -273,10 +277,15 @@ impl Metrics {
     }
 
     /// Counts a connection that was lost under a statement.
-    pub fn lost(&self, server: ServerId) {
+    pub fn lost(&self, server: ServerId, cause: Loss) {
         if let Some(lost) = self.lost.get(server.0) {
-            lost.fetch_add(1, Relaxed);
+            lost[cause as usize].fetch_add(1, Relaxed);
         }
+    }
+
+    /// Counts a client that ended its session otherwise than by COM_QUIT.
+    pub fn client_failed(&self, cause: ClientFault) {
+        self.client_faults[cause as usize].fetch_add(1, Relaxed);
     }
 
     /// How many statements went where, and why; none of 0.

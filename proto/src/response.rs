@@ -13,6 +13,9 @@ use crate::{
 /// The longest packet that is looked into (OK, ERR, and the first of a response), in bytes.
 pub const CONTROL_LIMIT: usize = 1 << 20;
 
+/// The most columns of a result set: what COM_STMT_PREPARE_OK can name. Servers have 4096 at most.
+const MOST_COLUMNS: u64 = u16::MAX as u64;
+
 /// What the response to a command looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -306,7 +309,11 @@ impl Tracker {
                 return Ok(Part::Bytes(length));
             }
             (Phase::First, _) => {
-                self.phase = Phase::Columns(Reader::new(payload, "a column count").lenenc()?.max(1));
+                let columns = Reader::new(payload, "a column count").lenenc()?;
+                if columns > MOST_COLUMNS {
+                    return Err(ProtocolError::Unexpected("a column count"));
+                }
+                self.phase = Phase::Columns(columns.max(1));
                 return Ok(Part::Bytes(length));
             }
             _ => return Err(ProtocolError::Unexpected("the first byte of a response")),

@@ -50,7 +50,7 @@ pub async fn listen(admin: Arc<Admin>, listener: Listener, is_open: bool, places
 }
 
 async fn admit(admin: Arc<Admin>, stream: Stream, id: u32, is_open: bool, places: Arc<Semaphore>) {
-    let mut client = Client::new(stream, order::LONGEST);
+    let mut client = Client::new(stream, DISCARDED);
     let Ok(_place) = places.try_acquire() else {
         let refusal = client.error(ClientError::too_many_connections("limit [admin] max_connections"), 0);
         let _ = tokio::time::timeout(Duration::from_secs(1), refusal).await;
@@ -80,6 +80,9 @@ struct Operator {
     id: u32,
     who: Who,
 }
+
+/// The longest order that is read to its end, in bytes; one longer than [`order::LONGEST`] is refused.
+const DISCARDED: usize = 16 << 20;
 
 const STATUS: u16 = status::AUTOCOMMIT;
 

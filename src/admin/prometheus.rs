@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     control::{Control, Role as ServerRole, View},
+    fault::{ClientFault, Loss, NoConnection},
     metrics::{LATENCY_BOUNDS_US, Retry},
     routing::{RoutingTable, decide::Role},
     session::Context,
@@ -122,6 +123,13 @@ metrics! {
     counter dauphin_logins_failed_total {} = "Logins that were refused or not completed in time.", |from, samples| {
         samples.put(&[], from.context.metrics.logins_failed.load(Relaxed));
     };
+    counter dauphin_clients_failed_total { cause } =
+        "Clients that went, or were sent away, without a COM_QUIT, by cause: docs/bad-peers.md.", |from, samples| {
+        for cause in ClientFault::ALL {
+            let count = from.context.metrics.client_faults[cause as usize].load(Relaxed);
+            samples.put(&[("cause", cause.label())], count);
+        }
+    };
     gauge dauphin_held_statements {} = "Statements that wait for a primary.", |from, samples| {
         samples.put(&[], from.context.hold.waiting());
     };
@@ -137,9 +145,23 @@ metrics! {
             samples.put(&[("cause", cause.label())], count);
         }
     };
-    counter dauphin_connections_lost_total { server } =
-        "Connections to the server that were lost while a statement ran on them.", |from, samples| {
-        samples.of_servers(from, |server| from.context.metrics.lost[server.id.0].load(Relaxed));
+    counter dauphin_connections_lost_total { server, cause } =
+        "Connections to the server that were lost while a statement ran on them: closed, or closed by dauphin for garbage.", |from, samples| {
+        for server in from.context.fleet.servers.iter() {
+            for cause in Loss::ALL {
+                let count = from.context.metrics.lost[server.id.0][cause as usize].load(Relaxed);
+                samples.put(&[("server", &server.name), ("cause", cause.label())], count);
+            }
+        }
+    };
+    counter dauphin_connects_failed_total { server, cause } =
+        "Connections to the server that could not be opened, dauphin's own among them, by cause: docs/bad-peers.md.", |from, samples| {
+        for server in from.context.fleet.servers.iter() {
+            for cause in NoConnection::ALL {
+                let count = server.no_connection[cause as usize].load(Relaxed);
+                samples.put(&[("server", &server.name), ("cause", cause.label())], count);
+            }
+        }
     };
     gauge dauphin_pool_connections { server, state } =
         "Connections to the server: idle, or lent to sessions.", |from, samples| {

@@ -1,6 +1,9 @@
 //! Opening a connection: dial, greet, encrypt, log in, and make the server report what dauphin follows.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use dauphin_proto::{
     CapabilityFlags, ProtocolError, auth,
@@ -23,6 +26,7 @@ use super::{
 };
 use crate::{
     config::ServerAddress,
+    fault::NoConnection,
     net::{Buffer, Stream},
     topology::flavour::Version,
 };
@@ -85,6 +89,18 @@ impl ConnectError {
         }
     }
 
+    /// The word for it in counters.
+    pub const fn cause(&self) -> NoConnection {
+        match self {
+            Self::Unreachable(_) => NoConnection::Unreachable,
+            Self::Timeout => NoConnection::Timeout,
+            Self::Refused(_) => NoConnection::Refused,
+            Self::Protocol(_) => NoConnection::Garbage,
+            Self::NoTls | Self::Tls(_) => NoConnection::Tls,
+            Self::NoQueryAttributes | Self::Method(_) => NoConnection::Unfit,
+        }
+    }
+
     /// Whether the server blocks this host, after `max_connect_errors` connections that broke off before the login.
     pub const fn is_blocked(&self) -> bool {
         matches!(self, Self::Refused(ServerError { code: HOST_IS_BLOCKED, .. }))
@@ -115,7 +131,10 @@ impl ConnectError {
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
-        Self::Unreachable(Arc::new(error))
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<ProtocolError>()) {
+            Some(broken) => Self::Protocol(*broken),
+            None => Self::Unreachable(Arc::new(error)),
+        }
     }
 }
 
@@ -136,6 +155,9 @@ pub async fn connect(
     let connected = tokio::time::timeout(server.connect_timeout, connect_now(server, account, profile))
         .await
         .unwrap_or(Err(ConnectError::Timeout));
+    if let Err(error) = &connected {
+        server.no_connection[error.cause() as usize].fetch_add(1, Relaxed);
+    }
     server.turned_away.note(&connected, |error| error.is_of_tls() || error.is_blocked());
     connected
 }
@@ -363,6 +385,11 @@ impl Wire {
                 self.input.consume(length);
                 self.sequence = sequence.wrapping_add(1);
                 return Ok(payload);
+            }
+            if self.input.unread().len() == LOGIN_LIMIT {
+                return Err(
+                    ProtocolError::TooLarge { what: "a packet of a login", limit: LOGIN_LIMIT }.into()
+                );
             }
             if self.input.fill(&mut self.stream, LOGIN_LIMIT).await? == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed during the login").into());

@@ -13,7 +13,10 @@ use dauphin_proto::{
 use tokio::io::BufReader;
 
 use super::{connection::Connection, pool::Slot, server::Server};
-use crate::net::{Buffer, Stream};
+use crate::{
+    fault::Loss,
+    net::{Buffer, Stream},
+};
 
 /// How many bytes of a binary log are read at a time.
 const TUNNEL: usize = 64 << 10;
@@ -48,6 +51,14 @@ pub enum BackendLost {
     /// The answer had begun.
     #[error("in the middle of the answer: {0}")]
     MidResponse(io::Error),
+}
+
+impl BackendLost {
+    /// The word for it in counters.
+    pub fn cause(&self) -> Loss {
+        let (Self::BeforeSend(error) | Self::OutcomeUnknown(error) | Self::MidResponse(error)) = self;
+        Loss::of(error)
+    }
 }
 
 impl Lease {

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     config::ServerAddress,
+    fault::NoConnection,
     topology::gtid::{Position, Reach, Written},
 };
 
@@ -53,6 +54,8 @@ pub struct Server {
     pub(super) turned_away: BackOff,
     /// While it refuses dauphin's own account.
     pub(super) own_refused: BackOff,
+    /// Connections that could not be opened, by cause.
+    pub no_connection: [AtomicU64; NoConnection::ALL.len()],
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
     suspected: Notify,
@@ -112,6 +115,7 @@ impl Server {
             connect_timeout,
             turned_away: BackOff::default(),
             own_refused: BackOff::default(),
+            no_connection: Default::default(),
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
             ending: Semaphore::new(ENDING_AT_ONCE),

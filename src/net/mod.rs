@@ -7,4 +7,4 @@ pub mod stream;
 pub mod tls;
 
 pub use buffer::Buffer;
-pub use stream::Stream;
+pub use stream::{Stream, within};

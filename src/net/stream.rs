@@ -3,13 +3,15 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
+    time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -107,6 +109,38 @@ impl Stream {
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes).await?;
         if self.holds_back() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Like [`send`](Self::send), to a peer that must take something within `patience` each time that it is waited for. Not
+    /// cancel safe: drop the connection.
+    ///
+    /// # Errors
+    /// The stream's, and [`io::ErrorKind::TimedOut`].
+    pub async fn send_within(&mut self, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match within(patience, self.write(bytes)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => bytes = &bytes[written..],
+            }
+        }
+        if self.holds_back() { within(patience, self.flush()).await } else { Ok(()) }
+    }
+}
+
+/// What a stream answers, within `patience`; the clock is looked at only where there is something to wait for. As cancel safe as
+/// `io` is.
+///
+/// # Errors
+/// The stream's, and [`io::ErrorKind::TimedOut`].
+pub async fn within<T>(patience: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let mut io = pin!(io);
+    let at_once = std::future::poll_fn(|context| match io.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    match at_once.await {
+        Some(done) => done,
+        None => timeout(patience, io).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     }
 }
 

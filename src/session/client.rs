@@ -1,6 +1,6 @@
 //! The client's side of a session: whole commands in, packets out.
 
-use std::io;
+use std::{io, time::Duration};
 
 use dauphin_proto::{
     CapabilityFlags, ProtocolError,
@@ -15,10 +15,11 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     error::Answer,
+    fault::ClientFault,
     net::{
         Buffer, Stream,
         compress::{Compressed, Method},
-        proxy_protocol,
+        proxy_protocol, within,
     },
 };
 
@@ -38,6 +39,8 @@ pub struct Client {
     pub host: String,
     /// The largest command that is accepted, in bytes.
     pub max_command: usize,
+    /// How long the client may send nothing more of what it has begun, or take nothing of what it is sent.
+    pub patience: Duration,
     /// The number of the first packet that answers the current command: how many packets the command has had.
     pub reply_sequence: u8,
     /// How many packets more of the current command its server was sent.
@@ -46,6 +49,9 @@ pub struct Client {
 
 /// Commands longer than this are not kept whole: they go to their server as they come.
 pub const KEPT_WHOLE: usize = 1 << 20;
+
+/// A client's patience until its session says otherwise: a server's `net_write_timeout`, as nobody has changed it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command's first packet, with the buffer that it lies in.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub struct Packet {
     missing: usize,
     /// Whether more packets of the same command follow this one.
     continued: bool,
+    /// Bytes of the command that its packets have announced.
+    announced: usize,
     /// Where in the payload of a COM_QUERY its text begins.
     pub(super) text_at: usize,
     /// A long command that is changed on its way.
@@ -131,6 +139,7 @@ impl Client {
             compression: None,
             host,
             max_command,
+            patience: PATIENCE,
             reply_sequence: 1,
             added_packets: 0,
         }
@@ -156,13 +165,16 @@ impl Client {
     /// The next command, or `None` if the client has gone. Cancel safe: what has come stays.
     ///
     /// # Errors
-    /// The connection broke, or the packet's number is not 0 ([`io::ErrorKind::InvalidData`]).
+    /// The connection broke, or the packet's number is not 0 ([`io::ErrorKind::InvalidData`]), or a [`ClientFault`].
     pub async fn command(&mut self) -> io::Result<Option<Packet>> {
         loop {
             if let Some(header) = Header::peek(self.input.unread()) {
                 if header.sequence != 0 {
                     let error = ProtocolError::OutOfOrder { got: header.sequence, expected: 0 };
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+                if header.length > self.max_command {
+                    return Err(ClientFault::TooLarge.into());
                 }
                 let whole = HEADER + header.length;
                 let wanted = whole.min(HEADER + KEPT_WHOLE);
@@ -175,12 +187,21 @@ impl Client {
                         length,
                         missing: whole - length,
                         continued: header.length == MAX_PAYLOAD,
+                        announced: header.length,
                         text_at: 1,
                         changed: None,
                     }));
                 }
             }
-            if self.input.fill(&mut self.stream, HEADER + KEPT_WHOLE).await? == 0 {
+            let has_begun = !self.input.is_empty();
+            let filled = self.input.fill(&mut self.stream, HEADER + KEPT_WHOLE);
+            let filled = if has_begun {
+                // Boxed, as few commands come in pieces and every idle session is as large as this future.
+                Box::pin(within(self.patience, filled)).await.map_err(stalled)
+            } else {
+                filled.await
+            };
+            if filled? == 0 {
                 return Ok(None);
             }
         }
@@ -211,7 +232,7 @@ impl Client {
     /// More bytes of a partial command, at most as many as belong to it; `None` when it has ended.
     ///
     /// # Errors
-    /// The connection broke or ended inside the command.
+    /// The connection broke or ended inside the command, or a [`ClientFault`].
     pub async fn more<'p>(&mut self, packet: &'p mut Packet) -> io::Result<Option<&'p [u8]>> {
         if packet.length > 0 {
             packet.buffer.advance(packet.length);
@@ -222,15 +243,19 @@ impl Client {
                 return Ok(None);
             }
             while Header::peek(packet.buffer.unread()).is_none() {
-                fill(&mut packet.buffer, &mut self.stream).await?;
+                fill(&mut packet.buffer, &mut self.stream, self.patience).await?;
             }
             let header = Header::peek(packet.buffer.unread()).expect("the header was waited for");
             packet.continued = header.length == MAX_PAYLOAD;
             packet.missing = HEADER + header.length;
+            packet.announced += header.length;
             self.reply_sequence = header.sequence.wrapping_add(1);
+            if packet.announced > self.max_command {
+                return Err(ClientFault::TooLarge.into());
+            }
         }
         if packet.buffer.is_empty() {
-            fill(&mut packet.buffer, &mut self.stream).await?;
+            fill(&mut packet.buffer, &mut self.stream, self.patience).await?;
         }
         packet.length = packet.buffer.unread().len().min(packet.missing);
         packet.missing -= packet.length;
@@ -263,9 +288,9 @@ impl Client {
     /// Reads once into the buffer.
     ///
     /// # Errors
-    /// The connection broke or ended.
+    /// The connection broke or ended, or nothing came in time.
     pub(super) async fn read_more(&mut self) -> io::Result<()> {
-        fill(&mut self.input, &mut self.stream).await
+        fill(&mut self.input, &mut self.stream, self.patience).await
     }
 
     /// A client whose connection is of no use any more.
@@ -323,9 +348,12 @@ impl Client {
     /// Sends bytes that are packets already.
     ///
     /// # Errors
-    /// The connection broke.
+    /// The connection broke, or the client takes nothing.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.send(bytes).await
+        self.stream.send_within(bytes, self.patience).await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ClientFault::NotReading.into(),
+            _ => error,
+        })
     }
 
     /// Sends one packet.
@@ -377,8 +405,12 @@ impl Client {
     }
 }
 
-async fn fill(buffer: &mut Buffer, stream: &mut Stream) -> io::Result<()> {
-    fill_to(buffer, stream, HEADER + KEPT_WHOLE).await
+async fn fill(buffer: &mut Buffer, stream: &mut Stream, patience: Duration) -> io::Result<()> {
+    within(patience, fill_to(buffer, stream, HEADER + KEPT_WHOLE)).await.map_err(stalled)
+}
+
+fn stalled(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::TimedOut { ClientFault::Stalled.into() } else { error }
 }
 
 async fn fill_to(buffer: &mut Buffer, stream: &mut Stream, limit: usize) -> io::Result<()> {

@@ -16,7 +16,7 @@ impl Session {
         let waited = Box::pin(tokio::time::timeout(limit, self.command_or_due())).await;
         match waited {
             Ok(command) => command,
-            // A command that has begun is net_read_timeout's.
+            // A command that has begun is [limits] client_timeout's.
             Err(_) if !self.client.input.is_empty() => self.command_or_due().await,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle for its wait_timeout")),
         }
@@ -41,6 +41,16 @@ impl Session {
     fn wait_timeout(&self) -> Option<Duration> {
         let value = self.state.variable("wait_timeout")?;
         std::str::from_utf8(value).ok()?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// How long the client may leave off in the middle of a command or an answer: what a server would bear with where the session
+    /// has asked it for more than the config has.
+    pub(super) fn client_timeout(&self) -> Duration {
+        let of_session = ["net_read_timeout", "net_write_timeout"].iter().filter_map(|name| {
+            let value = self.state.variable(name)?;
+            std::str::from_utf8(value).ok()?.parse().ok().map(Duration::from_secs)
+        });
+        of_session.fold(self.context.config.limits.client_timeout, Duration::max)
     }
 
     /// Ends the session as a server ends one whose `wait_timeout` has passed: MySQL with a word, MariaDB without.

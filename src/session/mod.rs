@@ -51,6 +51,7 @@ use crate::{
     backend::{Account, Profile, State, connection::Charsets, state::is_on},
     config::Consistency,
     error::{Answer, ClientError},
+    fault::{ClientFault, is_garbage},
     sql::{Access, Charset, LagLimit, Syntax},
     topology::{Flavour, gtid::Frontier},
 };
@@ -140,21 +141,27 @@ pub async fn serve(context: Arc<Context>, client: Client) {
         Ok(Ok(logged_in)) => logged_in,
         Ok(Err((mut client, LoginError::Refused(answer, sequence)))) => {
             context.metrics.logins_failed.fetch_add(1, Relaxed);
+            if matches!(&answer, Answer::Own(error) if *error == ClientError::bad_handshake()) {
+                context.metrics.client_failed(ClientFault::LoginGarbage);
+            }
             tracing::info!(session = id, client = %client.host, ?answer, "login refused");
             let _ = client.error(answer, sequence).await;
             return;
         }
-        Ok(Err((client, LoginError::Gone(error)))) if error.kind() == io::ErrorKind::InvalidData => {
+        Ok(Err((client, LoginError::Gone(error)))) if is_garbage(&error) => {
             context.metrics.logins_failed.fetch_add(1, Relaxed);
+            context.metrics.client_failed(ClientFault::LoginGarbage);
             tracing::info!(session = id, client = %client.host, %error, "login breaks the protocol");
             return;
         }
         Ok(Err((client, LoginError::Gone(error)))) => {
+            context.metrics.client_failed(ClientFault::LoginGone);
             tracing::debug!(session = id, client = %client.host, %error, "client gone during its login");
             return;
         }
         Err(_) => {
             context.metrics.logins_failed.fetch_add(1, Relaxed);
+            context.metrics.client_failed(ClientFault::LoginTimeout);
             tracing::info!(session = id, "login not completed within [listen] login_timeout");
             return;
         }
@@ -163,6 +170,9 @@ pub async fn serve(context: Arc<Context>, client: Client) {
     let certificate_proof = std::mem::take(&mut logged_in.certificate_proof);
     let mut session = Session::new(context, client, logged_in, id);
     let outcome = session.run(&certificate_proof).await;
+    if let Err(SessionError::Client(error)) = &outcome {
+        session.context.metrics.client_failed(ClientFault::of(error));
+    }
     tracing::debug!(session = id, user = %session.account.name(), ?outcome, "session ended");
 }
 
@@ -219,6 +229,7 @@ impl Session {
         let killed = self.registered.entry.killed.clone().cancelled_owned();
         tokio::pin!(killed);
         loop {
+            self.client.patience = self.client_timeout();
             let packet = tokio::select! {
                 biased;
                 () = &mut killed => return Err(SessionError::Ended("killed")),
@@ -226,7 +237,11 @@ impl Session {
             };
             let packet = match packet {
                 Ok(Some(packet)) => packet,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Err(SessionError::Client(ClientFault::Gone.into())),
+                Err(error) if ClientFault::of(&error) == ClientFault::TooLarge => {
+                    self.client.error(ClientError::packet_too_large(), 1).await?;
+                    return Err(error.into());
+                }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     return self.disconnect_idle().await;
                 }
@@ -271,7 +286,7 @@ impl Session {
             Err(error) => {
                 tracing::debug!(%error, "malformed command");
                 self.client.error(ClientError::malformed_packet(), 1).await?;
-                return Err(SessionError::Ended("malformed command"));
+                return Err(SessionError::Client(ClientFault::Garbage.into()));
             }
         };
         match command {
@@ -379,7 +394,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         let Ok(request) = request else {
             self.say(ClientError::malformed_packet()).await?;
-            return Err(SessionError::Ended("malformed COM_CHANGE_USER"));
+            return Err(SessionError::Client(ClientFault::Garbage.into()));
         };
         let collation = request.collation.unwrap_or(self.profile.collation);
         let login = login::change_user(&mut self.client, &self.context, &request, None, collation);
@@ -398,7 +413,7 @@ impl Session {
                 Err(SessionError::Ended("COM_CHANGE_USER refused"))
             }
             Ok(Err(LoginError::Gone(error))) => Err(error.into()),
-            Err(_) => Err(SessionError::Ended("COM_CHANGE_USER not completed in time")),
+            Err(_) => Err(SessionError::Client(ClientFault::LoginTimeout.into())),
         }
     }
 

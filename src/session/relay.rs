@@ -151,7 +151,7 @@ pub async fn relay(
     // The answers to a catch-up may have brought this one along.
     let mut wanting = exchange.unread().is_empty();
     while !relay.tracker.is_ended() {
-        if wanting && !relay.delivered {
+        if wanting {
             // A client that has gone needs no answer, and its statement no connection.
             tokio::select! {
                 biased;
@@ -161,8 +161,6 @@ pub async fn relay(
                     return Err(RelayError::Client(gone));
                 }
             }
-        } else if wanting {
-            exchange.fill().await.map_err(|lost| relay.lost(lost))?;
         }
         wanting = true;
         if !relay.puts_value(&mut exchange) {

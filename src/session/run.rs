@@ -25,6 +25,7 @@ use crate::{
     },
     catalogue::Changing,
     error::{Answer, ClientError},
+    fault::ClientFault,
     metrics::{DIGEST_TEXT, Metrics, Place, Retry},
     routing::{
         Term,
@@ -208,7 +209,12 @@ impl Session {
                 self.client.error(error, sequence).await?;
                 Err(SessionError::Ended("backend connection lost"))
             }
-            Err(Failure::Client(error)) => Err(error.into()),
+            Err(Failure::Client(error)) => {
+                if ClientFault::of(&error) == ClientFault::TooLarge {
+                    self.say(ClientError::packet_too_large()).await?;
+                }
+                Err(error.into())
+            }
             Err(Failure::Broken(why)) => Err(SessionError::Ended(why)),
         }
     }
@@ -647,15 +653,10 @@ impl Session {
 
     /// The rest of a command that is too long to be kept: from the client to the server as it comes.
     async fn stream_rest(&mut self, exchange: &mut Exchange, packet: &mut Packet) -> Result<(), Failure> {
-        let mut total = packet.bytes().len();
         let mut changed = Vec::new();
         while let Some(bytes) =
             self.client.more_to_send(packet, &mut changed).await.map_err(Failure::Client)?
         {
-            total += bytes.len();
-            if total > self.client.max_command {
-                return Err(Failure::Fatal(ClientError::packet_too_large(), None));
-            }
             if let Err(lost) = exchange.send_more(bytes).await {
                 // The server refuses the rest, and may have said why.
                 tracing::debug!(%lost, "server stopped reading a long command");
@@ -740,7 +741,7 @@ impl Session {
                 self.lost(lost, &sent.lease_server, sent.role, sent.bound, may_repeat)
             }
             Err(RelayError::Backend { lost, sequence, .. }) => {
-                self.context.metrics.lost(sent.lease_server.id);
+                self.context.metrics.lost(sent.lease_server.id, lost.cause());
                 let error = ClientError::lost(format!("{}: {lost}", sent.lease_server.name));
                 // Between packets the client can be told; inside one only the end of the connection says it.
                 match sequence {
@@ -794,7 +795,7 @@ impl Session {
         may_repeat: bool,
     ) -> Result<Attempt<T>, Failure> {
         self.registered.entry.ends();
-        self.context.metrics.lost(server.id);
+        self.context.metrics.lost(server.id, lost.cause());
         tracing::info!(server = %server.name, session = self.registered.entry.id, %lost, bound, may_repeat, "backend connection lost");
         if bound {
             self.prepared.binding_ended();

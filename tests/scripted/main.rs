@@ -7,5 +7,6 @@ mod login;
 mod lost;
 mod refused;
 mod relay;
+#[allow(dead_code)] // what the stories of tests/peers use besides
 #[path = "../support/scripted/mod.rs"]
 mod support;

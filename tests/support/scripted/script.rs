@@ -1,5 +1,7 @@
 //! What a fake server does when something happens.
 
+use dauphin_proto::reply::status;
+
 use super::{answer, server::Gate};
 
 /// How a statement is answered: step by step.
@@ -20,6 +22,12 @@ pub(super) enum Step {
     Wait(Gate),
     /// Reads whole packets up to an empty one.
     TakeFile,
+    /// The same bytes again and again, as long as the peer takes them.
+    Endless(Vec<u8>),
+    /// So many packets of the longest payload, which are one row or a part of it; the first is numbered 3.
+    LongestPackets(u8),
+    /// Reads the rest of a command of many packets and keeps none of it.
+    TakeRest,
     /// Answers nothing and notices only when the peer closes.
     Never,
     Close,
@@ -61,6 +69,31 @@ impl Act {
     /// These bytes, held back until the answer to the next command goes out.
     pub fn with_the_next(bytes: impl Into<Vec<u8>>) -> Self {
         Self::of(Step::WithTheNext(bytes.into()))
+    }
+
+    /// Rows that never end.
+    pub fn endless_rows() -> Self {
+        let value = "x".repeat(1000);
+        let mut payloads = answer::row_payloads(&["c"], &[], status::AUTOCOMMIT);
+        payloads.truncate(2);
+        let head = answer::packets(&payloads);
+        // As many as there are numbers, so that they can be repeated.
+        payloads
+            .extend(std::iter::repeat_n(answer::row_payloads(&["c"], &[&[&value]], 0).swap_remove(2), 256));
+        let rows = answer::packets(&payloads).split_off(head.len());
+        Self(vec![Step::Bytes(head), Step::Endless(rows)])
+    }
+
+    /// A row of 16 MiB times `packets`, with nothing behind it.
+    pub fn long_row(packets: u8) -> Self {
+        let mut payloads = answer::row_payloads(&["c"], &[], status::AUTOCOMMIT);
+        payloads.truncate(2);
+        Self(vec![Step::Bytes(answer::packets(&payloads)), Step::LongestPackets(packets)])
+    }
+
+    /// The rest of a long command is read.
+    pub fn take_rest() -> Self {
+        Self::of(Step::TakeRest)
     }
 
     /// Nothing, and on to the next command.
@@ -114,6 +147,10 @@ pub enum Greet {
     Silent,
     /// Bytes that are no greeting.
     Garbage,
+    /// The first bytes of a greeting.
+    Half,
+    /// A packet that is too large for a greeting, as far as it is taken.
+    Huge,
     /// "Too many connections".
     TooMany,
     /// Closed at once.

@@ -14,7 +14,7 @@ use dauphin_proto::{
     CapabilityFlags, auth,
     command::Command,
     connect::{AUTH_MORE_DATA, Greeting, Login, NONCE},
-    packet::{self, HEADER},
+    packet::{self, HEADER, Header, MAX_PAYLOAD},
     reply::{marker, status},
 };
 use parking_lot::Mutex;
@@ -59,6 +59,7 @@ struct Inner {
     once: Vec<(String, VecDeque<Act>)>,
     always: Vec<(String, Act)>,
     greetings: VecDeque<Greet>,
+    greet_all: Option<Greet>,
     connections: Vec<Seen>,
     said: Vec<(usize, String)>,
 }
@@ -113,6 +114,11 @@ impl FakeServer {
     /// The next connection is met so; several calls make a queue.
     pub fn greet(&self, how: Greet) {
         self.shared.inner.lock().greetings.push_back(how);
+    }
+
+    /// Every connection is met so from now on, dauphin's own too.
+    pub fn greet_all(&self, how: Greet) {
+        self.shared.inner.lock().greet_all = Some(how);
     }
 
     /// Those that are held may log in.
@@ -179,7 +185,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let (id, greet) = {
             let mut inner = shared.inner.lock();
             inner.connections.push(Seen { user: String::new(), ended_by_peer: None, control });
-            (inner.connections.len() - 1, inner.greetings.pop_front().unwrap_or(Greet::Fast))
+            (
+                inner.connections.len() - 1,
+                inner.greetings.pop_front().or(inner.greet_all).unwrap_or(Greet::Fast),
+            )
         };
         let peer = Peer {
             shared: shared.clone(),
@@ -281,6 +290,15 @@ impl Peer {
             }
             Greet::Silent => return self.until_gone().await.map(Some),
             Greet::Closed => return Ok(Some(Ended::ByScript)),
+            Greet::Half => {
+                self.write(b"\x4a\x00\x00\x00\x0a8.4.9").await?;
+                return self.until_gone().await.map(Some);
+            }
+            Greet::Huge => {
+                self.write(b"\xff\xff\xff\x00\x0a").await?;
+                self.write(&vec![b'x'; 16 << 20]).await?;
+                return self.until_gone().await.map(Some);
+            }
             Greet::Garbage => {
                 self.write(b"\x05\x00\x00\x00HTTP/1.1 200 OK\r\n").await?;
                 return self.until_gone().await.map(Some);
@@ -359,6 +377,40 @@ impl Peer {
                         break;
                     }
                 },
+                Step::Endless(bytes) => loop {
+                    self.write(bytes).await?;
+                },
+                Step::LongestPackets(packets) => {
+                    let body = vec![b'x'; MAX_PAYLOAD];
+                    for sequence in 3..3 + packets {
+                        self.write(&[0xff, 0xff, 0xff, sequence]).await?;
+                        if sequence == 3 {
+                            // A value of 1 TiB: the row ends with none of these packets.
+                            let length = [&[0xfe][..], &(1_u64 << 40).to_le_bytes()].concat();
+                            self.write(&length).await?;
+                            self.write(&body[length.len()..]).await?;
+                        } else {
+                            self.write(&body).await?;
+                        }
+                    }
+                }
+                Step::TakeRest => {
+                    let mut left = 0;
+                    loop {
+                        if left == 0 && self.input.len() >= HEADER {
+                            left = HEADER + Header::peek(&self.input).expect("four bytes").length;
+                            if left < HEADER + MAX_PAYLOAD {
+                                break;
+                            }
+                        }
+                        let n = left.min(self.input.len());
+                        self.input.drain(..n);
+                        left -= n;
+                        if self.input.len() < HEADER && self.stream.read_buf(&mut self.input).await? == 0 {
+                            return Ok(Some(Ended::ByPeer));
+                        }
+                    }
+                }
                 Step::Never => return self.until_gone().await.map(Some),
                 Step::Close => return Ok(Some(Ended::ByScript)),
                 Step::Reset => {
