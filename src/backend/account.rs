@@ -8,6 +8,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// What a connection of the account's is opened with. Kept in memory only, wiped when dropped, never shown.
+#[derive(Clone)]
 pub enum Proof {
     /// The password: the one thing that opens a connection on every server, whatever its caches hold.
     Password(Zeroizing<Vec<u8>>),

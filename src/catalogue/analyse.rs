@@ -101,7 +101,7 @@ fn read_view(source: &Source, view: &super::View) -> Piece {
     // Only calls leave something, and what these do is added later.
     let only_reads = is_read && statement.tables_known && statement.changes.iter().all(is_of_code);
     let may_lock = statement.changes.iter().any(|change| matches!(change, crate::sql::Change::NamedLock(_)));
-    let does = Does { code: Code { may_lock, may_set: false }, only_reads, tables: Vec::new() };
+    let does = Does { code: Code { may_lock, ..Code::NOTHING }, only_reads, tables: Vec::new() };
     let uses = Uses {
         calls: statement.calls.clone(),
         functions: statement.calls,

@@ -21,7 +21,7 @@ impl Catalogue {
                 Some(known) => does.add(known),
                 // Built in and not known here, or from a library: these run no SQL, and so take no lock.
                 None if self.complete && fresh && is_plain_function(called) => {
-                    does.add(&Does { code: Code { may_lock: false, may_set: true }, ..Does::UNKNOWN });
+                    does.add(&Does { code: Code { may_set: true, ..Code::NOTHING }, ..Does::UNKNOWN });
                 }
                 None => does.add(&Does::UNKNOWN),
             }

@@ -196,6 +196,35 @@ fn what_is_called_counts() {
 }
 
 #[test]
+fn what_servers_do_not_report_is_told_from_the_body() {
+    for (body, may_assign, may_create) in [
+        ("SELECT a INTO @x FROM t", true, false),
+        ("SELECT a, b INTO p, @x FROM t", true, false),
+        ("UPDATE t SET a = (@x := 1)", true, false),
+        ("CALL other(1, @x)", true, false),
+        ("GET DIAGNOSTICS @x = NUMBER", true, false),
+        ("GET CURRENT DIAGNOSTICS CONDITION 1 @x = RETURNED_SQLSTATE", true, false),
+        ("SET @x = 1", false, false),
+        ("IF @x IS NULL THEN INSERT INTO d.t VALUES (@x, 1); END IF", false, false),
+        ("INSERT INTO t SELECT a, @x INTO p FROM u", false, false),
+        ("CALL other(1); INSERT INTO t (a, b) VALUES (1, @x)", false, false),
+        ("CREATE TEMPORARY TABLE x SELECT 1", false, true),
+        ("CREATE OR REPLACE TEMPORARY TABLE x SELECT 1", false, true),
+        ("DROP TEMPORARY TABLE IF EXISTS x", false, false),
+        ("BEGIN PREPARE s FROM p; EXECUTE s; END", true, true),
+    ] {
+        let body = format!("BEGIN {body}; END");
+        let catalogue = catalogue(&source(vec![procedure("inner", &body), procedure("q", "CALL inner(p)")]));
+        let code = resolved(&catalogue, "CALL q(1)").changes.into_iter().find_map(|change| match change {
+            Change::StoredCode(code) => Some(code),
+            _ => None,
+        });
+        let told = code.map(|code| (code.may_assign, code.may_create));
+        assert_eq!(told, Some((may_assign, may_create)), "{body}");
+    }
+}
+
+#[test]
 fn views_are_seen_through() {
     let catalogue = catalogue(&Source {
         views: vec![

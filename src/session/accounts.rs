@@ -1,7 +1,7 @@
 //! Accounts that have proven themselves: who may log in without asking a server again, and for how long.
 //!
 //! Accounts live on the servers. A password is proven by logging in with it; the proof is trusted for
-//! `[auth] recheck`, after which the next login asks a server again.
+//! `[auth] recheck`, after which the next login asks a server again; and until somebody changes accounts through this dauphin.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -24,6 +24,8 @@ struct Known {
     /// SHA1(SHA1(password)), for `mysql_native_password`.
     native: Zeroizing<[u8; 20]>,
     proven: Instant,
+    /// Accounts or privileges were changed since.
+    doubted: bool,
 }
 
 /// What the config says of a user.
@@ -93,17 +95,25 @@ impl Accounts {
     fn fitting(&self, user: &[u8], proves: impl Fn(&Known) -> bool) -> Option<Fitting> {
         let known = self.known.lock();
         let entry = known.get(user).filter(|entry| proves(entry))?;
-        Some(Fitting { account: entry.account.clone(), trusted: entry.proven.elapsed() < self.recheck })
+        let account = if entry.doubted {
+            Arc::new(Account::new(user, entry.account.proof.clone()))
+        } else {
+            entry.account.clone()
+        };
+        Some(Fitting { account, trusted: !entry.doubted && entry.proven.elapsed() < self.recheck })
     }
 
     /// The account to ask a server about: the known one if the proof is the same, so that its connections are shared.
     pub fn candidate(&self, user: &[u8], proof: Proof) -> Arc<Account> {
         let known = self.known.lock();
-        let same = known.get(user).filter(|entry| match (&entry.account.proof, &proof) {
-            (Proof::Password(ours), Proof::Password(theirs)) => **ours == **theirs,
-            (Proof::Password(ours), Proof::NativeHash(theirs)) => auth::native_hash(ours) == **theirs,
-            (Proof::NativeHash(ours), Proof::NativeHash(theirs)) => **ours == **theirs,
-            (Proof::NativeHash(_), Proof::Password(_)) => false,
+        let same = known.get(user).filter(|entry| {
+            !entry.doubted
+                && match (&entry.account.proof, &proof) {
+                    (Proof::Password(ours), Proof::Password(theirs)) => **ours == **theirs,
+                    (Proof::Password(ours), Proof::NativeHash(theirs)) => auth::native_hash(ours) == **theirs,
+                    (Proof::NativeHash(ours), Proof::NativeHash(theirs)) => **ours == **theirs,
+                    (Proof::NativeHash(_), Proof::Password(_)) => false,
+                }
         });
         same.map_or_else(|| Arc::new(Account::new(user, proof)), |entry| entry.account.clone())
     }
@@ -116,8 +126,13 @@ impl Accounts {
             }
             Proof::NativeHash(hash) => (None, auth::native_stored_from_hash(hash)),
         };
-        let entry =
-            Known { account: account.clone(), sha2, native: Zeroizing::new(native), proven: Instant::now() };
+        let entry = Known {
+            account: account.clone(),
+            sha2,
+            native: Zeroizing::new(native),
+            proven: Instant::now(),
+            doubted: false,
+        };
         let mut known = self.known.lock();
         if known.len() >= self.most && !known.contains_key(&account.user) {
             let oldest = known.iter().min_by_key(|(_, entry)| entry.proven).map(|(user, _)| user.clone());
@@ -125,6 +140,13 @@ impl Accounts {
         }
         let old = known.insert(account.user.clone(), entry)?.account;
         (old.id != account.id).then_some(old)
+    }
+
+    /// Somebody has changed accounts or privileges. The next login of each user is a server's to judge, and is a new account:
+    /// a connection keeps the privileges on its default schema and on all schemas that it was opened with, and only
+    /// sessions that are as old may go on with them (MySQL manual, "When Privilege Changes Take Effect").
+    pub fn doubt_all(&self) {
+        self.known.lock().values_mut().for_each(|entry| entry.doubted = true);
     }
 
     /// A server has refused the account: it proves nothing any more.
@@ -185,6 +207,20 @@ mod tests {
             accounts.by_password(b"app", b"changed").is_some(),
             "an old account's refusal is not the new one's"
         );
+    }
+
+    #[tokio::test]
+    async fn once_accounts_have_changed_a_login_is_a_new_account() {
+        let accounts = accounts();
+        prove(&accounts, "app", "secret");
+        let fitting = || accounts.by_sha2(b"app", NONCE_A, &auth::answer_sha2(NONCE_A, b"secret")).unwrap();
+        let before = fitting().account;
+        accounts.doubt_all();
+        assert!(!fitting().trusted && fitting().account.id != before.id);
+        assert!(accounts.by_password(b"app", b"secret").is_none());
+        let replaced = prove(&accounts, "app", "secret").unwrap();
+        assert_eq!(replaced.id, before.id);
+        assert!(fitting().trusted && fitting().account.id != before.id);
     }
 
     #[tokio::test(start_paused = true)]

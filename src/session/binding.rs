@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::named_locks::NamedLocks;
 use crate::{
     backend::Lease,
-    sql::{Change, Effect, Needs, Statement, XaStep},
+    sql::{Change, Code, Effect, Needs, Statement, XaStep},
 };
 
 /// Whether the session has a connection of its own for now.
@@ -111,6 +111,8 @@ pub struct Pins {
     handlers: HashSet<Box<str>>,
     text_prepared: HashSet<Box<str>>,
     user_variables: HashSet<Box<str>>,
+    /// Code that is not seen here may have set some.
+    hidden_user_variables: bool,
     variables: HashSet<Box<str>>,
     pub(super) named_locks: NamedLocks,
     table_locks: bool,
@@ -153,7 +155,7 @@ impl Pins {
             (!self.named_locks.is_empty(), PinReason::NamedLock),
             (!self.handlers.is_empty(), PinReason::Handler),
             (!self.text_prepared.is_empty(), PinReason::TextPrepared),
-            (!self.user_variables.is_empty(), PinReason::UserVariable),
+            (self.holds_user_variables(), PinReason::UserVariable),
         ];
         reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
     }
@@ -174,10 +176,14 @@ impl Pins {
         {
             return Some(PinReason::TemporaryTable);
         }
-        if !self.user_variables.is_empty() && statement.needs.contains(Needs::USER_VARIABLES) {
+        if self.holds_user_variables() && statement.needs.contains(Needs::USER_VARIABLES) {
             return Some(PinReason::UserVariable);
         }
         None
+    }
+
+    fn holds_user_variables(&self) -> bool {
+        self.hidden_user_variables || !self.user_variables.is_empty()
     }
 
     /// A statement with these changes has succeeded. `unexplained`: the server says that state has changed, and no
@@ -206,6 +212,7 @@ impl Pins {
                         self.named_locks.taken(None);
                     }
                     self.unknown |= code.may_set && !reports_later;
+                    self.learn_unreported(*code);
                 }
                 _ => {}
             }
@@ -262,10 +269,22 @@ impl Pins {
             | Change::GlobalState
             | Change::DefinesCode
             | Change::LastInsertId => {}
-            Change::StoredCode(code) if code.may_lock => self.named_locks.taken(None),
-            // What these have changed is the server's to say.
-            Change::StoredCode(_) | Change::Unknown => {}
+            Change::StoredCode(code) => {
+                if code.may_lock {
+                    self.named_locks.taken(None);
+                }
+                self.learn_unreported(*code);
+            }
+            // What it has changed is the server's to say.
+            Change::Unknown => {}
         }
+    }
+
+    /// Code that is not seen here has run: takes in what no server says of it.
+    fn learn_unreported(&mut self, code: Code) {
+        self.hidden_user_variables |= code.may_assign;
+        // It may hide any table.
+        self.unknown |= code.may_create;
     }
 
     /// A session variable that cannot be carried.
@@ -326,6 +345,26 @@ mod tests {
         check(&pins, "SELECT @x", Some(PinReason::UserVariable));
         pins.learn(&[Change::UserVariable { name: "x".into(), value: Some("1".into()) }], false);
         assert!(pins.is_empty());
+    }
+
+    #[test]
+    fn what_stored_code_may_have_left_unreported_binds_whether_it_succeeded_or_not() {
+        let after = |code: Code| {
+            let (mut succeeded, mut failed) = (Pins::default(), Pins::default());
+            succeeded.learn(&[Change::StoredCode(code)], false);
+            failed.learn_failed(&[Change::StoredCode(code)], true);
+            [succeeded, failed]
+        };
+        for pins in after(Code { may_assign: true, ..Code::NOTHING }) {
+            check(&pins, "SELECT * FROM t", None);
+            check(&pins, "SELECT @x", Some(PinReason::UserVariable));
+        }
+        for pins in after(Code { may_create: true, ..Code::NOTHING }) {
+            check(&pins, "SELECT * FROM t", Some(PinReason::UnknownState));
+        }
+        for pins in after(Code { may_set: true, ..Code::NOTHING }) {
+            assert!(pins.is_empty(), "the server says whether it did");
+        }
     }
 
     #[test]

@@ -125,7 +125,7 @@ const FOLLOWING: [&str; 8] = [
 ];
 
 /// Variables that act once, or whose value is not the one to set.
-const NOT_CARRIED: [&str; 8] = [
+const NOT_CARRIED: [&str; 11] = [
     "insert_id",
     "gtid_next",
     "rand_seed1",
@@ -134,6 +134,10 @@ const NOT_CARRIED: [&str; 8] = [
     "pseudo_replica_mode",
     "gtid_seq_no",
     "skip_replication",
+    // The next event of the binary log takes these.
+    "original_commit_timestamp",
+    "original_server_version",
+    "immediate_server_version",
 ];
 
 /// Whether a variable acts once, or has a value that is not the one to set, so that only its own connection has it.

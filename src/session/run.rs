@@ -438,8 +438,10 @@ impl Session {
     /// What to do when a server does not lend a connection.
     fn not_leased(&self, server: &Server, error: LeaseError, role: Role) -> Result<Again, Failure> {
         match error {
-            LeaseError::Connect(ConnectError::Refused(refused)) if refused.code == 1045 => {
-                // The password was changed or the account dropped.
+            LeaseError::Connect(ConnectError::Refused(refused))
+                if refused.code == 1045 && role == Role::Primary =>
+            {
+                // The password was changed or the account dropped; a replica perhaps has not heard of the account yet.
                 self.context.forget(&self.account);
                 let error = ClientError::access_denied(&self.account.name(), &self.client.host, true);
                 Err(Failure::Fatal(error, None))

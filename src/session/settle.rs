@@ -66,6 +66,9 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
+        if statement.reason == Reason::Account {
+            self.context.accounts.doubt_all();
+        }
         if succeeded && statement.is_get_diagnostics() && self.is_left_behind(&lease) {
             // Rare, and large: not a part of every session's future.
             let Some(asked) = Box::pin(self.carry_diagnostics(lease, statement)).await else {

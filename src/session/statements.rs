@@ -26,7 +26,7 @@ use crate::{
     backend::{BackendLost, Lease, State, prepared::Source},
     error::ClientError,
     routing::decide::Reason,
-    sql::{Change, Effect, Needs, Statement},
+    sql::{Change, Code, Effect, Needs, Statement},
     topology::Flavour,
 };
 
@@ -223,12 +223,12 @@ impl Session {
     ) {
         let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
         // A connection that is kept for the cursor alone goes back with it, and the lock would go along.
-        let takes_lock = executed.statement.changes.iter().any(|change| match change {
+        let leaves_more = executed.statement.changes.iter().any(|change| match change {
             Change::NamedLock(_) => true,
-            Change::StoredCode(code) => code.may_lock,
+            Change::StoredCode(code) => *code != Code::NOTHING,
             _ => false,
         });
-        let becomes_bound = takes_lock && self.binding.lease().is_none();
+        let becomes_bound = leaves_more && self.binding.lease().is_none();
         let place = if was_bound || in_transaction || becomes_bound {
             self.settle(lease, &executed.statement, outcome, was_bound).await;
             if self.binding.lease().is_some() { Place::Bound } else { Place::Nowhere }

@@ -80,17 +80,27 @@ pub struct Code {
     pub may_lock: bool,
     /// User variables, session variables, temporary tables: what servers report as a change of state.
     pub may_set: bool,
+    /// User variables by anything but SET (`:=`, `INTO`, an argument of `CALL`, `GET DIAGNOSTICS`), of which servers say
+    /// nothing (seen on MySQL 9.7 and MariaDB 11.8).
+    pub may_assign: bool,
+    /// Temporary tables: of those that are made of a query servers say nothing either.
+    pub may_create: bool,
 }
 
 impl Code {
     /// It leaves nothing.
-    pub const NOTHING: Self = Self { may_lock: false, may_set: false };
+    pub const NOTHING: Self = Self { may_lock: false, may_set: false, may_assign: false, may_create: false };
     /// Nothing is known of it.
-    pub const UNKNOWN: Self = Self { may_lock: true, may_set: true };
+    pub const UNKNOWN: Self = Self { may_lock: true, may_set: true, may_assign: true, may_create: true };
 
     /// What both together may leave.
     pub const fn and(self, other: Self) -> Self {
-        Self { may_lock: self.may_lock || other.may_lock, may_set: self.may_set || other.may_set }
+        Self {
+            may_lock: self.may_lock || other.may_lock,
+            may_set: self.may_set || other.may_set,
+            may_assign: self.may_assign || other.may_assign,
+            may_create: self.may_create || other.may_create,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::program::called;
 use crate::sql::called::{Called, Kind as CalledKind};
 use crate::sql::change::Code;
 use crate::sql::cursor::{Cursor, unquoted};
-use crate::sql::lexer::Kind;
+use crate::sql::lexer::{Kind, Token};
 use crate::sql::syntax::Syntax;
 use crate::sql::words::{Call, Impure, Keyword};
 
@@ -66,6 +66,9 @@ struct Glance<'a> {
     is_calling: bool,
     /// The names that come are declared.
     is_declaring: bool,
+    /// The names that come get values: INTO's, and arguments of CALL or GET DIAGNOSTICS to the end of the statement.
+    in_into: bool,
+    in_arguments: bool,
     /// A statement has begun in which SET is a clause.
     in_change: bool,
     /// A SET has begun, so many parentheses are open in it, and the next name is what it sets.
@@ -87,6 +90,8 @@ impl<'a> Glance<'a> {
             locals: program.parameters.iter().map(|name| name.to_lowercase()).collect(),
             is_calling: false,
             is_declaring: false,
+            in_into: false,
+            in_arguments: false,
             in_change: false,
             in_set: None,
         };
@@ -104,11 +109,24 @@ impl<'a> Glance<'a> {
     fn look(&mut self) {
         let token = self.cursor.token;
         match token.kind {
-            Kind::Punctuation(b';') => (self.in_change, self.in_set) = (false, None),
-            Kind::UserVariable | Kind::SystemVariable => self.body.code.may_set = true,
+            Kind::Punctuation(b';') => {
+                (self.in_arguments, self.in_change, self.in_set) = (false, false, None);
+            }
+            Kind::UserVariable => {
+                self.body.code.may_set = true;
+                self.body.code.may_assign |=
+                    self.in_into || self.in_arguments || self.cursor.next.kind == Kind::Assign;
+            }
+            Kind::SystemVariable => self.body.code.may_set = true,
             Kind::Word | Kind::Name => self.name_or_word(),
             _ => {}
         }
+        // `INSERT INTO t VALUES (@x)` only reads it: the list ends where no comma is.
+        let joins = |token: &Token| {
+            token.is(Keyword::Into) || token.is_punctuation(b',') || token.is_punctuation(b'.')
+        };
+        self.in_into =
+            token.is(Keyword::Into) || self.in_into && (joins(&token) || joins(&self.cursor.previous));
         self.set(token.kind);
     }
 
@@ -152,8 +170,12 @@ impl<'a> Glance<'a> {
                 self.body.code = Code::UNKNOWN;
                 self.body.may_write = true;
             }
-            Keyword::Temporary => self.body.code.may_set = true,
-            Keyword::Call => self.is_calling = true,
+            Keyword::Temporary => {
+                self.body.code.may_set = true;
+                self.body.code.may_create |= !self.cursor.previous.is(Keyword::Drop);
+            }
+            Keyword::Call => (self.is_calling, self.in_arguments) = (true, true),
+            Keyword::Get if self.cursor.next.kind == Kind::Word => self.in_arguments = true,
             Keyword::Declare => self.is_declaring = true,
             Keyword::Begin | Keyword::Do | Keyword::Loop => self.in_change = false,
             Keyword::Insert | Keyword::Update | Keyword::Delete | Keyword::Replace | Keyword::Load

@@ -71,6 +71,18 @@ impl Facts {
         self
     }
 
+    /// It runs a text that is not looked into again, which may leave this.
+    pub(super) fn running(mut self, code: Code) -> Self {
+        if code.may_lock {
+            self.changes.push(Change::NamedLock(None));
+        }
+        let rest = Code { may_lock: false, ..code };
+        if rest != Code::NOTHING {
+            self.changes.push(Change::StoredCode(rest));
+        }
+        self
+    }
+
     /// Something speaks against it: for the primary. The first reason stays.
     pub(super) fn refuse(&mut self, reason: Reason) {
         self.as_read = None;

@@ -52,13 +52,11 @@ fn qualifier(text: &[u8]) -> Box<str> {
 
 /// A compound statement outside a stored program: to the end of the text, for it is not worth knowing where it ends.
 pub(super) fn compound(cursor: &mut Cursor<'_>) -> Facts {
-    let mut may_lock = false;
+    let start = cursor.token.start as usize;
     while cursor.token.kind != Kind::End {
-        may_lock |= prepare::may_lock(cursor.here());
         cursor.step();
     }
-    let facts = Facts::unknown(Reason::Compound);
-    if may_lock { facts.changing(Change::NamedLock(None)) } else { facts }
+    Facts::unknown(Reason::Compound).running(prepare::hidden_in(&cursor.text[start..]))
 }
 
 /// Moves behind the body of a stored program, at whose head the cursor is somewhere; `false` if that is not certain.

@@ -228,9 +228,22 @@ fn prepared_texts_have_names() {
     let prepare = [Change::TextPrepare("s".into())];
     check("prepare S from 'select 1'", &Effect::Session, Reason::Prepare, &prepare);
     let and_lock = [Change::TextPrepare("s".into()), lock(None)];
-    check("prepare `s` from @a", &Effect::Write, Reason::PrepareHidden, &and_lock);
+    let leaving = |code| [&and_lock[..], &[Change::StoredCode(Code { may_lock: false, ..code })]].concat();
+    check("prepare `s` from @a", &Effect::Write, Reason::PrepareHidden, &leaving(Code::UNKNOWN));
     check("prepare s from 'select Get_Lock(?, 1)'", &Effect::Session, Reason::Prepare, &and_lock);
-    check("prepare s from 'select GET\\_LOCK(?, 1)'", &Effect::Session, Reason::Prepare, &and_lock);
+    let unclear = Code { may_set: false, ..Code::UNKNOWN };
+    check("prepare s from 'select GET\\_LOCK(?, 1)'", &Effect::Session, Reason::Prepare, &leaving(unclear));
+    let runs = |code| [prepare[0].clone(), Change::StoredCode(code)];
+    let assigns = Code { may_assign: true, ..Code::NOTHING };
+    for text in ["prepare s from 'select 1 Into @a'", "prepare s from 'do (@a:=1)'"] {
+        check(text, &Effect::Session, Reason::Prepare, &runs(assigns));
+    }
+    check("prepare s from 'select @a'", &Effect::Session, Reason::Prepare, &prepare);
+    let creates = Code { may_create: true, ..Code::NOTHING };
+    let text = "prepare s from 'create Temporary table t select 1'";
+    check(text, &Effect::Session, Reason::Prepare, &runs(creates));
+    let calls = Code { may_assign: true, ..creates };
+    check("prepare s from 'call p()'", &Effect::Session, Reason::Prepare, &runs(calls));
     let deallocate = [Change::TextDeallocate("s".into())];
     check("deallocate prepare s", &Effect::Session, Reason::Deallocate, &deallocate);
     check("drop prepare s", &Effect::Session, Reason::Deallocate, &deallocate);
