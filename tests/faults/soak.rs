@@ -33,9 +33,10 @@ use crate::{
 };
 
 const CLIENTS: u32 = 24;
-/// Idle connections end soon, so that one that does not shows; the caches are full before the memory is compared.
+/// Idle connections end soon, so that one that does not shows; the caches are full before the memory is compared; a switchover
+/// that cannot be says so soon.
 const OPTIONS: &str = "pool.idle_timeout = \"3s\"\npool.linger_warnings = \"3s\"\ncache.classifications = 2000\n\
-    log.level = \"info\"";
+    log.level = \"info\"\nfailover.apply_timeout = \"15s\"";
 /// All that a session may leave has gone after this.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -44,7 +45,7 @@ const TABLES: &str = "CREATE TABLE app_faults.own (client INT, k INT, v BIGINT N
     CREATE TABLE app_faults.numbers (n INT PRIMARY KEY);
     INSERT INTO app_faults.numbers WITH RECURSIVE r AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 999)
       SELECT n FROM r;
-    CREATE TABLE app_faults.loaded (client INT NOT NULL, x BIGINT NOT NULL, KEY (client));
+    CREATE TABLE app_faults.loaded (client INT, x BIGINT, PRIMARY KEY (client, x));
     CREATE TABLE app_faults.scratch (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, text VARCHAR(100));
     INSERT INTO app_faults.scratch (client, text) VALUES (0, '')";
 

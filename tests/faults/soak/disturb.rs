@@ -72,11 +72,21 @@ pub struct Disturber<'a> {
     done: BTreeMap<Disturbance, u32>,
     /// Switchovers that had to be.
     forced: u32,
+    /// Those that dauphin refused.
+    refused: u32,
 }
 
 impl<'a> Disturber<'a> {
     pub fn new(world: &'a World, servers: &'a Servers, dauphin: &'a Dauphin, seed: u64) -> Self {
-        Self { world, servers, dauphin, random: Random::new(seed), done: BTreeMap::new(), forced: 0 }
+        Self {
+            world,
+            servers,
+            dauphin,
+            random: Random::new(seed),
+            done: BTreeMap::new(),
+            forced: 0,
+            refused: 0,
+        }
     }
 
     /// Disturbs until this moment, and then waits until both replicas serve again; says how often what was done.
@@ -97,7 +107,12 @@ impl<'a> Disturber<'a> {
             }
         }
         let done = self.done.iter().map(|(what, count)| format!("{count} x {what:?}"));
-        format!("{} ({} by force)", done.collect::<Vec<_>>().join(", "), self.forced)
+        format!(
+            "{} ({} by force, {} refused)",
+            done.collect::<Vec<_>>().join(", "),
+            self.forced,
+            self.refused
+        )
     }
 
     async fn disturb(&mut self, what: Disturbance) -> Result<()> {
@@ -149,17 +164,24 @@ impl<'a> Disturber<'a> {
         }
     }
 
-    /// A session that has a temporary table may keep it from happening; then it is forced.
+    /// A session that has a temporary table may keep it from happening; then it is forced. It may be refused for what was done
+    /// to the servers just before.
     async fn switch_over(&mut self) -> Result<()> {
         let to = self.replica().await?;
-        match switch_over(self.dauphin, &to).await {
-            Err(error) if format!("{error:#}").contains("SWITCHOVER FORCE ends them") => {
-                self.forced += 1;
-                let text = format!("SWITCHOVER TO {} FORCE", to.name);
-                let mut operator = Conn::new(self.operator()).await.context("dauphin's admin port")?;
-                operator.query_drop(&text).await.context(text)
+        let mut answer = switch_over(self.dauphin, &to).await;
+        if answer.as_ref().is_err_and(|error| format!("{error:#}").contains("SWITCHOVER FORCE ends them")) {
+            self.forced += 1;
+            let text = format!("SWITCHOVER TO {} FORCE", to.name);
+            let mut operator = Conn::new(self.operator()).await.context("dauphin's admin port")?;
+            answer = operator.query_drop(&text).await.context(text);
+        }
+        match answer {
+            Err(error) if format!("{error:#}").contains("is still the primary") => {
+                println!("refused: {error:#}");
+                self.refused += 1;
+                Ok(())
             }
-            done => done,
+            answer => answer,
         }
     }
 
@@ -169,8 +191,8 @@ impl<'a> Disturber<'a> {
         let id = self.world.ids[at].load(Ordering::Relaxed);
         let mut connection = Conn::new(self.world.options.clone()).await.context("a client that kills")?;
         match connection.query_drop(format!("{word} {id}")).await {
-            // 1094: it has ended meanwhile.
-            Err(mysql_async::Error::Server(error)) if error.code == 1094 => {}
+            // 1094: it has ended meanwhile. 1105: its statement's server did not let dauphin in, to end it there.
+            Err(mysql_async::Error::Server(error)) if matches!(error.code, 1094 | 1105) => {}
             done => done.with_context(|| format!("{word} {id}"))?,
         }
         connection.disconnect().await.context("COM_QUIT")

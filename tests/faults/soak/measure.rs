@@ -131,7 +131,7 @@ pub async fn listing(servers: &Servers) -> Result<String> {
     let mut lines = String::new();
     for node in &servers.nodes {
         let query = "SELECT id, user, time, COALESCE(info, state, '') FROM information_schema.processlist
-                     WHERE user IN ('app', 'dauphin') ORDER BY id";
+                     WHERE user IN ('app', 'dauphin') AND command NOT LIKE 'Binlog Dump%' ORDER BY id";
         let rows: Vec<(u64, String, i64, String)> = node.root().await?.query(query).await?;
         for (id, user, seconds, what) in rows {
             lines += &format!("  {}: {id} {user}, {seconds} s: {what}\n", node.name);
@@ -148,11 +148,12 @@ async fn sessions(dauphin: &Dauphin) -> Result<usize> {
     Ok(rows.len())
 }
 
+/// Replicas that dauphin has pointed at another primary log in there as dauphin: those are not counted.
 async fn connections(servers: &Servers) -> Result<(u64, u64)> {
     let (mut of_clients, mut of_dauphin) = (0, 0);
     for node in &servers.nodes {
         let query = "SELECT COALESCE(SUM(user = 'app'), 0), COALESCE(SUM(user = 'dauphin'), 0)
-                     FROM information_schema.processlist";
+                     FROM information_schema.processlist WHERE command NOT LIKE 'Binlog Dump%'";
         let counts: Option<(u64, u64)> = node.root().await?.query_first(query).await?;
         let (clients, own) = counts.context("one row")?;
         of_clients += clients;
