@@ -95,7 +95,9 @@ impl Client {
         world.run(&mut session.connection, "DELETE FROM t").await?;
         world.run(&mut session.connection, &format!("INSERT INTO t VALUES (1), ({value})")).await?;
         self.read(session, 0).await?;
-        world.check(&mut session.connection, "SELECT CAST(SUM(n) AS UNSIGNED) FROM t", value + 1).await?;
+        world
+            .check(&mut session.connection, "SELECT CAST(COALESCE(SUM(n), 0) AS UNSIGNED) FROM t", value + 1)
+            .await?;
         if self.random.chance(70) {
             world.run(&mut session.connection, "DROP TEMPORARY TABLE t").await?;
             session.has_table = false;
@@ -166,7 +168,9 @@ impl Client {
         let lines: String = (0..500).map(|line| format!("{number}\t{}\n", value + line)).collect();
         connection.set_infile_handler(async move { Ok(stream::iter([Ok(lines.into())]).boxed()) });
         self.world.run(connection, "LOAD DATA LOCAL INFILE 'any' INTO TABLE loaded").await?;
-        let sum = format!("SELECT COUNT(*), CAST(SUM(x) AS UNSIGNED) FROM loaded WHERE client = {number}");
+        let sum = format!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(x), 0) AS UNSIGNED) FROM loaded WHERE client = {number}"
+        );
         self.world.check(connection, &sum, (500_u64, 500 * value + 499 * 250)).await
     }
 
