@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself, on a bare Debian or Ubuntu machine too. The work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults mysql-suite suites
+.PHONY: help image build test test-fast lint fuzz-smoke bench demo demo-down failover-demo faults soak mysql-suite suites
 
 help: ## Lists these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ failover-demo: ## Shows what clients feel while the primary is killed under load
 
 faults: ## Every fault on real servers, several times each: gaps and errors as medians. Takes hours; scripts/faults takes less.
 	@scripts/faults
+
+soak: ## An hour of mixed load with random disconnects, kills and replica restarts: nothing may grow, leak, hang or be answered wrongly.
+	@scripts/soak
 
 mysql-suite: ## MySQL's own regression suite, direct and through dauphin. Takes hours; scripts/mysql-suite --quick takes minutes.
 	@scripts/mysql-suite

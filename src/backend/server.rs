@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, futures::Notified};
 
 use super::{
     account::Account,
@@ -59,6 +59,7 @@ pub struct Server {
     /// Set by whoever fails to reach it, cleared by the monitor: no new statement goes there meanwhile.
     suspect: AtomicBool,
     suspected: Notify,
+    trusted: Notify,
     /// Whoever ends connections that no session has any more does so beside the pool, so few at a time.
     pub(crate) ending: Semaphore,
     /// How many of its connections are lent as the primary's.
@@ -118,6 +119,7 @@ impl Server {
             no_connection: Default::default(),
             suspect: AtomicBool::new(false),
             suspected: Notify::new(),
+            trusted: Notify::new(),
             ending: Semaphore::new(ENDING_AT_ONCE),
             writing: Arc::default(),
             applied: Mutex::default(),
@@ -170,8 +172,14 @@ impl Server {
         let was_suspect = self.suspect.swap(false, Ordering::AcqRel);
         if was_suspect {
             tracing::info!(server = %self.name, "server reached again");
+            self.trusted.notify_waiters();
         }
         was_suspect
+    }
+
+    /// Completes when the monitor reaches it after a suspicion; hears of it from now on, polled or not.
+    pub fn trusted(&self) -> Notified<'_> {
+        self.trusted.notified()
     }
 
     /// How many connections are lent as the primary's: each may be in the middle of a write.

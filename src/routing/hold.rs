@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::OptionFuture;
 use tokio::time::Instant;
 
 use super::table::{Primary, Published, Term};
@@ -137,11 +138,19 @@ impl Hold {
         let mut changes = published.changes();
         let arrival = async {
             loop {
+                let term = published.load().term().cloned();
+                // Had before the look, lest it be missed. The controller wakes nobody in the long steps of a switchover.
+                let trusted = term.as_ref().map(|term| term.server.trusted());
                 if let Some(term) = usable(published) {
                     return term;
                 }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+                tokio::select! {
+                    changed = changes.changed() => {
+                        if changed.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                    Some(()) = OptionFuture::from(trusted) => {}
                 }
             }
         };
@@ -161,5 +170,29 @@ fn cause(published: &Published) -> String {
         Primary::Absent { cause } => cause.clone(),
         Primary::Held { .. } => "a failover or switchover is under way".to_owned(),
         Primary::Serving(term) => format!("{} does not answer", term.server.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::{super::decide::tests::replicas, *};
+
+    /// The controller, which would publish a table, may be in the middle of a switchover.
+    #[tokio::test(start_paused = true)]
+    async fn a_statement_goes_on_when_its_primary_is_reached_again_and_nobody_publishes_it() {
+        let published = Published::default();
+        published.publish(replicas([None, None]));
+        let server = published.load().term().expect("db1 is primary").server.clone();
+        server.suspect("the test says so");
+        let (hold, start) = (Hold::new(1, Duration::from_secs(15)), Instant::now());
+        let reached = async {
+            sleep(Duration::from_millis(600)).await;
+            assert!(server.trust());
+        };
+        let (term, ()) = tokio::join!(hold.primary(&published), reached);
+        assert_eq!(term.expect("it is reached").server.name, server.name);
+        assert_eq!(start.elapsed(), Duration::from_millis(600));
     }
 }

@@ -320,7 +320,7 @@ async fn is_nobody_open(servers: &Servers) -> Result<bool> {
 }
 
 /// By dauphin's admin port. It is asked again where dauphin, on a machine that is busy, has just had no answer from the primary.
-async fn switch_over(dauphin: &Dauphin, to: &Node) -> Result<()> {
+pub async fn switch_over(dauphin: &Dauphin, to: &Node) -> Result<()> {
     let statement = format!("SWITCHOVER TO {}", to.name);
     let options = options(dauphin.admin.ip().to_string(), dauphin.admin.port(), "admin", "");
     let mut connection = Conn::new(options).await.context("dauphin's admin port")?;

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// After an error: a client that finds nobody does not spin.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 /// dauphin holds a statement for at most 15 s (`routing.hold_timeout`); one that has no answer after this was forgotten.
-const LONGEST: Duration = Duration::from_secs(25);
+pub const LONGEST: Duration = Duration::from_secs(25);
 
 /// What a worker does, over and over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +109,11 @@ impl Failure {
 
     /// Whether a write that ended so may have been done: the connection was lost; 1053 shutdown (dauphin's word for a lost
     /// server, too), 1180 error during commit, 1317 and 1927 interrupted, 2013 lost, 3032 offline, 3100 and 3101 hooks.
-    fn leaves_in_doubt(&self) -> bool {
+    pub fn leaves_in_doubt(&self) -> bool {
         matches!(self.code, 0 | 1053 | 1180 | 1317 | 1927 | 2013 | 3032 | 3100 | 3101)
     }
 
-    fn ends_connection(&self) -> bool {
+    pub fn ends_connection(&self) -> bool {
         matches!(self.code, 0 | 1053 | 1927 | 2013 | 3032)
     }
 
@@ -343,6 +343,7 @@ impl Worker {
     }
 }
 
-async fn answer<T>(what: impl Future<Output = mysql_async::Result<T>>) -> Result<T, Failure> {
+/// What comes of it within [`LONGEST`].
+pub async fn answer<T>(what: impl Future<Output = mysql_async::Result<T>>) -> Result<T, Failure> {
     timeout(LONGEST, what).await.map_err(|_| Failure::unanswered())?.map_err(Failure::from)
 }

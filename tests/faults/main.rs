@@ -3,6 +3,7 @@
 //!   cargo test --test faults                       most faults, short; part of `make test`; libtest's arguments
 //!   cargo test --test faults -- table [mysql|mariadb] [FAULT...] [--rounds N]      all of them, with medians (scripts/faults)
 //!   cargo test --test faults -- demo [mysql|mariadb] [FAULT]                       one round, live on the screen
+//!   cargo test --test faults -- soak [mysql|mariadb] [--minutes N] [--seed N]      mixed load and disturbances for long (scripts/soak)
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod check;
@@ -16,15 +17,25 @@ mod ending;
 mod fault;
 mod live;
 mod load;
+#[allow(dead_code)] // what the simulation draws besides
+#[path = "../simulation/random.rs"]
+mod random;
+#[path = "../support/raw.rs"]
+#[allow(dead_code)]
+mod raw;
 #[path = "../support/reaper.rs"]
 mod reaper;
 mod round;
 mod servers;
+mod soak;
 mod steps;
 mod table;
 mod witness;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use cluster::Flavour;
@@ -56,17 +67,33 @@ enum Arguments {
         /// mysql (default) or mariadb, and the name of a fault (default: kill).
         names: Vec<String>,
     },
+    /// Mixed load and disturbances for long: nothing may grow, leak, hang or be answered wrongly.
+    Soak {
+        /// mysql or mariadb.
+        #[arg(default_value = "mysql", value_parser = ["mysql", "mariadb"])]
+        flavour: String,
+        /// For how long the load runs.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// What is done, and to whom, follows from it; when, and so what comes of it, does not.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Names the faults.
     List,
 }
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some("table" | "demo" | "list" | "help") => match Arguments::parse() {
+        Some("table" | "demo" | "soak" | "list" | "help") => match Arguments::parse() {
             Arguments::Table { names, rounds, short } => {
                 Wanted::parse(&names).map_or_else(usage, |wanted| play_all(&wanted, rounds, short))
             }
             Arguments::Demo { names } => Wanted::parse(&names).map_or_else(usage, |wanted| demo(&wanted)),
+            Arguments::Soak { flavour, minutes, seed } => {
+                let flavour = if flavour == "mysql" { Flavour::MySql } else { Flavour::MariaDb };
+                soak::run(flavour, std::time::Duration::from_secs(60 * minutes), seed)
+            }
             Arguments::List => {
                 Fault::all().for_each(|fault| println!("{:26} {}", fault.name(), fault.sentence()));
                 ExitCode::SUCCESS
@@ -152,7 +179,11 @@ fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
                     Ok(round) => {
                         eprint!("{}", round.report());
                         went_wrong += usize::from(!round.wrong.is_empty());
-                        keep_log(&format!("{}-{}-{number}", flavour.name(), fault.name()), &round);
+                        let name = format!("{}-{}-{number}", flavour.name(), fault.name());
+                        let file = keep_log(&name, &round.log);
+                        if !round.wrong.is_empty() {
+                            eprintln!("  dauphin's log: {}", file.display());
+                        }
                         rounds.push(round);
                     }
                     Err(error) => {
@@ -177,15 +208,14 @@ fn play_all(wanted: &Wanted, count: usize, is_short: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What dauphin logged, for a look at it later.
-fn keep_log(name: &str, round: &Round) {
+/// What dauphin logged, for a look at it later: the file that has it.
+fn keep_log(name: &str, log: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
     let file = directory.join(format!("{name}.log"));
-    match std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&file, &round.log)) {
-        Ok(()) if round.wrong.is_empty() => {}
-        Ok(()) => eprintln!("  dauphin's log: {}", file.display()),
-        Err(error) => eprintln!("  dauphin's log cannot be kept: {error}"),
+    if let Err(error) = std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&file, log)) {
+        eprintln!("  dauphin's log cannot be kept: {error}");
     }
+    file
 }
 
 fn demo(wanted: &Wanted) -> ExitCode {

@@ -17,7 +17,7 @@ use crate::{
     fault::{Expected, Fault},
     live::Display,
     load::{Counts, Load},
-    servers::Servers,
+    servers::{BinaryLog, Servers},
     witness::{Witness, both_writable},
 };
 
@@ -64,7 +64,7 @@ impl Manner {
 /// New servers, and a dauphin in front of them.
 pub async fn fresh(flavour: Flavour) -> Result<(Servers, Dauphin)> {
     let tag = format!("{}-{}", flavour.name(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let servers = Servers::start(flavour, &tag).await.context("starting the servers")?;
+    let servers = Servers::start(flavour, &tag, BinaryLog::SMALL).await.context("starting the servers")?;
     let dauphin = Dauphin::start_for(&servers.addresses(), "").await;
     Ok((servers, dauphin))
 }

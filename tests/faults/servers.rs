@@ -17,6 +17,20 @@ use crate::{
     reaper,
 };
 
+/// How much binary log a server has room for, and how long it keeps it.
+#[derive(Debug, Clone, Copy)]
+pub struct BinaryLog {
+    pub room_mib: u32,
+    pub kept_s: u32,
+}
+
+impl BinaryLog {
+    /// Soon full where a fault fills it.
+    pub const SMALL: Self = Self { room_mib: 96, kept_s: 86_400 };
+    /// For hours: what is old goes as new files of 64 MiB begin.
+    pub const ROLLING: Self = Self { room_mib: 512, kept_s: 600 };
+}
+
 /// The schema and the table of the load. Nothing in it is unique but the id, so that a write applied twice shows.
 const TABLE: &str = "CREATE DATABASE app_faults;
     CREATE TABLE app_faults.w (id BIGINT AUTO_INCREMENT PRIMARY KEY, worker INT NOT NULL, seq BIGINT NOT NULL,
@@ -57,12 +71,15 @@ pub struct Node {
 
 impl Servers {
     /// Starts them; `tag` tells them from others of this process.
-    pub async fn start(flavour: Flavour, tag: &str) -> Result<Self> {
+    pub async fn start(flavour: Flavour, tag: &str, log: BinaryLog) -> Result<Self> {
         let name = format!("{}-{}-{tag}", *reaper::LABEL, std::process::id());
         docker(&["network", "create", &name]).await?;
         docker(&["network", "create", &format!("{name}-aside")]).await?;
-        let (db1, db2, db3) =
-            tokio::join!(start(flavour, &name, 1), start(flavour, &name, 2), start(flavour, &name, 3));
+        let (db1, db2, db3) = tokio::join!(
+            start(flavour, &name, 1, log),
+            start(flavour, &name, 2, log),
+            start(flavour, &name, 3, log)
+        );
         // Made before anything can fail, for its end removes what has been started.
         let nodes = match (db1, db2, db3) {
             (Ok(db1), Ok(db2), Ok(db3)) => [db1, db2, db3],
@@ -137,7 +154,7 @@ fn remove(name: &str) {
     let _ = command.stderr(std::process::Stdio::null()).status();
 }
 
-async fn start(flavour: Flavour, name: &str, number: u32) -> Result<Node> {
+async fn start(flavour: Flavour, name: &str, number: u32, log: BinaryLog) -> Result<Node> {
     let node = NODES[number as usize - 1];
     let container = format!("{name}-{node}");
     let role = if number == 1 { "primary" } else { "replica" };
@@ -147,25 +164,21 @@ async fn start(flavour: Flavour, name: &str, number: u32) -> Result<Node> {
     };
     // Acknowledged means: on a replica, always. The binary log can run out of disk.
     let arguments = match flavour {
-        Flavour::MySql => {
-            "--loose-rpl-semi-sync-source-timeout=4294967295 --log-bin=/binlog/binlog \
-             --binlog-expire-logs-seconds=86400"
-        }
-        Flavour::MariaDb => {
-            "--rpl-semi-sync-master-timeout=4294967295 --log-bin=/binlog/binlog \
-             --binlog-expire-logs-seconds=86400"
-        }
+        Flavour::MySql => "--loose-rpl-semi-sync-source-timeout=4294967295 --log-bin=/binlog/binlog",
+        Flavour::MariaDb => "--rpl-semi-sync-master-timeout=4294967295 --log-bin=/binlog/binlog",
     };
+    let kept = format!("--binlog-expire-logs-seconds={}", log.kept_s);
+    let room = format!("/binlog:size={}m,mode=1777", log.room_mib);
     let label = format!("{}={}", *reaper::LABEL, std::process::id());
     let (image, server_id) = (flavour.image(), format!("--server-id={number}"));
     let (common, role, fast) = (config("common", 10), config(role, 20), config("test-fast", 30));
     let mut command = vec!["run", "--detach", "--name", &container, "--hostname", node, "--network", name];
-    command.extend(["--label", &label, "--tmpfs", "/binlog:size=96m,mode=1777"]);
+    command.extend(["--label", &label, "--tmpfs", &room]);
     command.extend(["-v", &common, "-v", &role, "-v", &fast]);
     for variable in ["MYSQL_ROOT_PASSWORD=root", "MARIADB_ROOT_PASSWORD=root", "MYSQL_ROOT_HOST=%"] {
         command.extend(["-e", variable]);
     }
-    command.extend(["--entrypoint", "bash", &image, "-c", LOOP, "loop", &server_id]);
+    command.extend(["--entrypoint", "bash", &image, "-c", LOOP, "loop", &server_id, &kept]);
     command.extend(arguments.split_whitespace());
     docker(&command).await.with_context(|| format!("starting {node} (scripts/image makes the image)"))?;
     docker(&["network", "connect", &format!("{name}-aside"), &container]).await?;

@@ -187,6 +187,12 @@ impl Dauphin {
         std::fs::read_to_string(log_file(&self.directory, run)).unwrap_or_default()
     }
 
+    /// How many file descriptors it has open.
+    #[allow(dead_code)] // only tests/faults counts them
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("it runs").count()
+    }
+
     /// Memory in use, in bytes.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
