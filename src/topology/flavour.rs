@@ -50,7 +50,9 @@ impl Flavour {
     /// anything else changed, and the GTIDs of its own writes.
     ///
     /// MariaDB takes all switches (`foreign_key_checks` and the like) for the one of them that was tracked first, and
-    /// reports that one: by default `autocommit`, so it is named before the rest.
+    /// reports that one: by default `autocommit`, so it is named before the rest. So it does with `last_gtid`, `timestamp`,
+    /// `last_insert_id` and others that are no plain fields: `last_gtid` is named, or after SET timestamp no write were
+    /// reported (seen on 11.8.6).
     pub fn tracking(self) -> String {
         match self {
             Self::MySql => format!(
@@ -59,7 +61,7 @@ impl Flavour {
                 super::session_variables::MYSQL
             ),
             Self::MariaDb => "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-                 session_track_system_variables='autocommit,character_set_client,character_set_connection,\
+                 session_track_system_variables='autocommit,last_gtid,character_set_client,character_set_connection,\
                  character_set_results,time_zone,*'"
                 .to_owned(),
         }

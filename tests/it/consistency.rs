@@ -63,6 +63,23 @@ fn each_level_promises_what_it_says_on_replicas_that_are_late() {
     });
 }
 
+/// MariaDB reports `last_gtid` by the name of the first of several variables that was set on a connection.
+#[test]
+fn a_write_is_seen_whatever_was_set_on_its_connection_before() {
+    for set in ["SET timestamp = 1500000000", "SET last_insert_id = 7", "SET rand_seed1 = 3"] {
+        check_apart(NO_LIMIT, async |stage| {
+            late(stage).await;
+            let mut client = stage.client().await;
+            client.query_drop(set).await.unwrap();
+            for n in 1..=3 {
+                client.query_drop(format!("UPDATE t SET n = {n} WHERE id = 1")).await.unwrap();
+                assert_eq!(value(&mut client, "", "own").await, Some(n), "{set}");
+            }
+            restore(stage).await;
+        });
+    }
+}
+
 #[test]
 fn a_user_has_a_level_of_its_own() {
     let users = "users = [{ name = \"app\", password = \"app\", consistency = \"global\" }]";
