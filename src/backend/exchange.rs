@@ -10,7 +10,7 @@ use dauphin_proto::{
     response::{CONTROL_LIMIT, Kind, Part, Shape, Tracker},
 };
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{connection::Connection, pool::Slot, server::Server};
 use crate::{
@@ -184,24 +184,21 @@ impl Exchange {
     }
 
     /// From here on bytes pass between the server and a client as they come, those read `ahead` from the client first, until
-    /// either has ended its connection; answers how many bytes the client got. Nobody who waits for writes to end waits for it.
+    /// either has ended its connection. What the server has sent by then has gone to the client. Nobody who waits for
+    /// writes to end waits for it.
     ///
     /// # Errors
     /// One of the connections is lost.
-    pub async fn tunnel(mut self, client: &mut Stream, ahead: &[u8]) -> io::Result<u64> {
+    pub async fn tunnel(mut self, client: &mut Stream, ahead: &[u8]) -> io::Result<Ended> {
         let Connection { stream, input, writing, .. } = &mut *self.held.connection;
         *writing = None;
         client.send(input.unread()).await?;
         stream.send(ahead).await?;
-        let first = input.unread().len() as u64;
         let (from_server, to_server) = tokio::io::split(stream);
         let (from_client, to_client) = tokio::io::split(client);
-        let (mut from_server, mut from_client) =
-            (BufReader::with_capacity(TUNNEL, from_server), BufReader::new(from_client));
-        let (mut to_server, mut to_client) = (to_server, to_client);
         tokio::select! {
-            sent = tokio::io::copy_buf(&mut from_server, &mut to_client) => Ok(first + sent?),
-            said = tokio::io::copy_buf(&mut from_client, &mut to_server) => said.map(|_| first),
+            ended = forward(from_server, to_client) => ended.map(|()| Ended::ByServer),
+            ended = forward(from_client, to_server) => ended.map(|()| Ended::ByClient),
         }
     }
 
@@ -250,6 +247,33 @@ impl Exchange {
             return Err(self.lost(io::Error::other("a cursor is open")));
         }
         Ok(())
+    }
+}
+
+/// Who has ended a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The server.
+    ByServer,
+    /// The client.
+    ByClient,
+}
+
+/// Hands on what comes until it ends. None of it is held back for more: TLS and compression would do that.
+async fn forward(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    let mut chunk = vec![0; TUNNEL];
+    loop {
+        let n = match from.read(&mut chunk).await {
+            Ok(n) => n,
+            // Servers and their tools end a connection without a word of TLS's.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(error) => return Err(error),
+        };
+        if n == 0 {
+            return Ok(());
+        }
+        to.write_all(&chunk[..n]).await?;
+        to.flush().await?;
     }
 }
 

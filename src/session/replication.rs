@@ -19,9 +19,8 @@ impl Session {
                 let ahead = std::mem::take(&mut self.client.input);
                 let ended = exchange.tunnel(&mut self.client.stream, ahead.unread()).await;
                 self.registered.entry.ends();
-                let (bytes, error) = (ended.as_ref().ok(), ended.as_ref().err());
                 tracing::info!(
-                    session = self.registered.entry.id, server = %sent.lease_server.name, bytes, error = ?error,
+                    session = self.registered.entry.id, server = %sent.lease_server.name, ?ended,
                     "a reader of the binary log has ended"
                 );
                 Ok(())
