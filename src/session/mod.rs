@@ -36,10 +36,11 @@ use std::{
 };
 
 use dauphin_proto::{
-    command::Command,
+    command::{self, Command},
     connect::ChangeUser,
     packet,
     reply::{self, status},
+    response::Shape,
 };
 
 use tokio::time::Instant;
@@ -101,6 +102,9 @@ pub struct Session {
     hint_stack: HintStack,
     route: Route,
 }
+
+/// How long a server may take to undo what a session has left on its connection.
+const UNDONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What ROUTER SET has set.
 #[derive(Debug, Clone, Default)]
@@ -306,6 +310,7 @@ impl Session {
             Command::SetOption(option) => self.set_option(option).await?,
             Command::ResetConnection => {
                 self.profile = self.profile.after_reset(self.context.flavour());
+                Box::pin(self.undo_bound()).await;
                 self.reset(self.state.schema.as_deref().map(<[u8]>::to_vec));
                 self.take_server_charsets();
                 self.say_ok().await?;
@@ -347,6 +352,21 @@ impl Session {
         let mut out = Vec::new();
         packet::put_with(&mut out, 1, |out| reply::put_rows_end(out, now, dialect));
         self.client.send(&out).await
+    }
+
+    /// Lets the server undo what is on the session's own connection before the client hears that it is undone: that the
+    /// connection is closed the server notices later, and others find its locks until then.
+    async fn undo_bound(&mut self) {
+        let Some(lease) = self.binding.take() else { return };
+        let undone = async {
+            let mut bytes = Vec::new();
+            command::put_command(&mut bytes, command::code::RESET_CONNECTION, b"");
+            lease.send(&bytes).await?.own_response(Shape::Status).await
+        };
+        // Whatever comes of it, the connection is closed.
+        if let Ok(Err(lost)) = tokio::time::timeout(UNDONE_WITHIN, undone).await {
+            tracing::debug!(%lost, "a connection was lost while it was reset");
+        }
     }
 
     /// As after a new login, but for the account. Connections with something of the session on them are closed, which
@@ -404,6 +424,7 @@ impl Session {
                 self.registered.entry.set_account(self.account.clone());
                 self.profile = logged_in.profile;
                 self.take_user_s_level();
+                self.undo_bound().await;
                 self.reset(logged_in.schema);
                 Ok(self.client.ok(self.status, logged_in.sequence).await?)
             }

@@ -83,3 +83,18 @@ fn changing_to_a_user_with_a_wrong_password_is_refused() {
         assert_eq!(server_error(client.change_user(to).await).code, 1045);
     });
 }
+
+#[test]
+fn a_lock_is_free_once_its_session_s_reset_is_answered() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        for n in 0..30 {
+            let name = format!("{}_{n}", stage.schema);
+            let free = format!("SELECT IS_FREE_LOCK('{name}')");
+            client.query_drop(format!("SELECT GET_LOCK('{name}', 1)")).await.unwrap();
+            assert_eq!(client.query_first(&free).await.unwrap(), Some(0));
+            client.reset().await.unwrap();
+            assert_eq!(client.query_first(&free).await.unwrap(), Some(1), "after {n} resets");
+        }
+    });
+}
