@@ -27,11 +27,14 @@ fn clients_come_in_by_the_unix_socket() {
             .pass(Some("app"))
             .db_name(Some(&stage.schema));
         let (read, write) = (stage.mark(), stage.mark());
-        let mut client = stage.try_client(options).await.unwrap();
+        let mut client = stage.try_client(options.clone()).await.unwrap();
         client.query_drop(format!("INSERT INTO t VALUES (7) /* {write} */")).await.unwrap();
+        assert_eq!(client.query_first("SELECT id FROM t").await.unwrap(), Some(7));
+        stage.ran(&write).await.only_on_primary(1);
+        stage.cluster.replicated().await.unwrap();
+        let mut client = stage.try_client(options).await.unwrap();
         let got: Option<u32> = client.query_first(format!("SELECT id FROM t /* {read} */")).await.unwrap();
         assert_eq!(got, Some(7));
-        stage.ran(&write).await.only_on_primary(1);
         stage.ran(&read).await.only_on_replicas(1);
     });
 }
