@@ -53,7 +53,7 @@ use crate::{
     config::Consistency,
     error::{Answer, ClientError},
     fault::{ClientFault, is_garbage},
-    sql::{Access, Charset, LagLimit, Syntax},
+    sql::{Access, Charset, LagLimit, Needs, Syntax},
     topology::{Flavour, gtid::Frontier},
 };
 use binding::{Binding, Pins};
@@ -94,7 +94,9 @@ pub struct Session {
     tokens: TransactionTokens,
     /// Whose writes its user's reads must see.
     consistency: Consistency,
-    /// Whether a COM_PING, or a COM_STMT_PREPARE, has come since the last statement.
+    /// What the borrowed connection kept of the statement before.
+    kept: Needs,
+    /// Whether a COM_PING, or a COM_STMT_RESET, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
     /// The session's own, while a statement's attributes say otherwise.
@@ -202,6 +204,7 @@ impl Session {
             own_writes: Frontier::default(),
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
+            kept: Needs::NONE,
             pinged: false,
             wishes: Wishes::default(),
             wishes_aside: None,
@@ -372,7 +375,6 @@ impl Session {
     /// As after a new login, but for the account. Connections with something of the session on them are closed, which
     /// rolls back, unlocks and drops as the server would.
     fn reset(&mut self, schema: Option<Vec<u8>>) {
-        drop(self.binding.take());
         self.lingering = None;
         self.pins = Pins::default();
         for statement in self.prepared.drain() {

@@ -247,6 +247,7 @@ impl Session {
             Box::pin(self.await_reopened(refused)).await?;
         }
         self.route.forget_last();
+        self.kept = Needs::NONE;
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -274,7 +275,7 @@ impl Session {
             in_transaction: matches!(self.binding, Binding::Transaction(_)),
             pinned: self.pinned(statement),
             has_primary: self.binding.lease().is_some_and(Lease::is_for_writes),
-            previous: self.lingering.as_ref().map_or(Needs::NONE, |lingering| lingering.keeps),
+            previous: self.previous(statement),
             autocommit: self.state.autocommit() && relay::has(self.status, status::AUTOCOMMIT),
             serializable: self.is_serializable(),
             auto_is_null: self.state.variable("sql_auto_is_null").is_some_and(is_on),
@@ -291,6 +292,14 @@ impl Session {
             demand: self.demand(statement, wanted),
         };
         decide(statement, situation, &self.context.published.load(), &self.context.published)
+    }
+
+    /// What the previous statement's connection has for this one, if that may run there.
+    fn previous(&self, statement: &Statement) -> Needs {
+        let may_run = |lingering: &&Lingering| {
+            role_of(&lingering.lease) == Role::Primary || self.may_run_on_replica(statement, false)
+        };
+        self.lingering.as_ref().filter(may_run).map_or(Needs::NONE, |lingering| lingering.keeps)
     }
 
     /// The word for what keeps `statement` on the pinned connection, if something does.
@@ -332,6 +341,7 @@ impl Session {
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
         let role = role_of(&lingering.lease);
+        self.kept = lingering.keeps;
         Ok(Borrowed { lease: lingering.lease, role, reason, bound: false, wait: None })
     }
 
@@ -358,6 +368,7 @@ impl Session {
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
             if !lingering.lease.is_stale() && self.context.published.serves(&term) {
+                self.kept = lingering.keeps;
                 return Ok(Ok(Borrowed {
                     lease: lingering.lease,
                     role: Role::Primary,
@@ -646,9 +657,9 @@ impl Session {
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
             catch_up.like_previous(self.flavour(), self.left);
-            if self.pinged {
-                catch_up.ping();
-            }
+        }
+        if self.pinged && statement.needs.contains(Needs::ROW_COUNT) {
+            catch_up.ping();
         }
         Ok(catch_up)
     }

@@ -50,9 +50,9 @@ impl Session {
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
-        // Preparing a statement does to what can be asked for what a COM_PING does.
-        self.pinged = outcome.prepared.is_some();
-        if !self.pinged {
+        // Preparing a statement leaves ROW_COUNT() and FOUND_ROWS() as they were (seen on MySQL 9.7 and MariaDB 11.8).
+        if outcome.prepared.is_none() {
+            self.pinged = false;
             self.left = match (succeeded, outcome.ok) {
                 (true, true) => Left::Changed(outcome.affected),
                 (true, false) => Left::Rows(outcome.rows),
@@ -66,7 +66,12 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
-        if statement.reason == Reason::Account {
+        if let Some(lingering) = &mut self.lingering {
+            // It ran beside that connection, whose statement is not the last one any more.
+            lingering.keeps = lingering.keeps.without(gone_after(outcome));
+        }
+        // Connections keep the privileges and the defaults that they were opened with.
+        if statement.reason == Reason::Account || statement.changes.contains(&Change::GlobalState) {
             self.context.accounts.doubt_all();
         }
         if succeeded && statement.is_get_diagnostics() && self.is_left_behind(&lease) {
@@ -170,7 +175,9 @@ impl Session {
                 for (at, (name, value)) in names.iter().zip(values).enumerate() {
                     let before = first.rows.first().and_then(|values| values.get(at));
                     if before == Some(value) {
-                        state.variables.insert((*name).into(), value.clone().unwrap_or_default().into());
+                        state
+                            .variables
+                            .insert((*name).into(), narrowed(value.as_deref().unwrap_or_default()));
                     } else {
                         state.variables.remove(*name);
                     }
@@ -365,6 +372,9 @@ impl Session {
         if outcome.ok && statement.effect == Effect::Write {
             keeps |= Needs::ROW_COUNT;
         }
+        if outcome.prepared.is_some() {
+            keeps |= self.kept.without(gone_after(outcome));
+        }
         if self.insert_id.is_on(&lease) {
             keeps |= Needs::LAST_INSERT_ID;
         }
@@ -392,6 +402,17 @@ impl Session {
         }
         statement.effect == Effect::Read && self.account.asks_found_rows.load(Relaxed)
     }
+}
+
+/// A variable's value, which the session may have asked to get in a character set of wide characters (utf16, utf32): it is
+/// ASCII, and has no zeros of its own.
+fn narrowed(value: &[u8]) -> Box<[u8]> {
+    value.iter().copied().filter(|byte| *byte != 0).collect()
+}
+
+/// What cannot be asked for any more of the statement before.
+fn gone_after(outcome: &Outcome) -> Needs {
+    if outcome.prepared.is_some() { Needs::DIAGNOSTICS } else { Needs::FOLLOW_UP }
 }
 
 /// Whether it does nothing but set character sets, which may be done twice.

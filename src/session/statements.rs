@@ -411,6 +411,8 @@ impl Session {
             return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_reset"))).await?);
         };
         let source = prepared.source.clone();
+        // As after a COM_PING ROW_COUNT() is 0, and all else as it was (seen on MySQL 9.7 and MariaDB 11.8).
+        self.pinged = true;
         match std::mem::take(&mut prepared.place) {
             Place::Nowhere => self.say_ok().await?,
             Place::Own(lease) => {
