@@ -140,7 +140,8 @@ pub async fn relay(
     let dialect = client.dialect();
     let mut relay = Relay {
         tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof)
-            .with_added(client.added_packets),
+            .with_added(client.added_packets)
+            .from_server(exchange.numbering()),
         listener,
         manner,
         dialect,
