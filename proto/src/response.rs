@@ -170,12 +170,14 @@ impl Tracker {
         self.expected.wrapping_add(self.shift)
     }
 
-    /// Tells that the client has sent `packets` of a local file; the server's next packet is numbered after them.
+    /// The server's number for a packet of the client's, in the middle of a response.
+    pub fn number_for_server(&self, of_client: u8) -> u8 {
+        of_client.wrapping_sub(self.shift)
+    }
+
+    /// Tells that the client has sent a local file; `next` is its number for the server's next packet.
     pub fn local_file_sent(&mut self, next: u8) {
-        self.expected = match self.numbering {
-            Numbering::OneByOne => next,
-            Numbering::ByFrames => next.wrapping_sub(self.shift),
-        };
+        self.expected = self.number_for_server(next);
     }
 
     /// What the bytes at the start of `buffer` are; renumbers packets in place.
