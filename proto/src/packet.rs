@@ -34,6 +34,23 @@ pub fn whole(buffer: &[u8]) -> Option<&[u8]> {
     buffer.get(..HEADER + header.length)
 }
 
+/// The commands in `bytes`, of which the last need not be whole: each begins with a packet of number 0.
+pub fn commands(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let mut at = 0;
+        let end = loop {
+            match bytes.get(at..).and_then(Header::peek) {
+                Some(header) if at > 0 && header.sequence == 0 => break at,
+                Some(header) => at += HEADER + header.length,
+                None => break bytes.len(),
+            }
+        };
+        let command;
+        (command, bytes) = bytes.split_at(end);
+        (!command.is_empty()).then_some(command)
+    })
+}
+
 /// Appends `payload` as packets numbered from `sequence`; answers the number that comes next.
 pub fn put(out: &mut Vec<u8>, payload: &[u8], mut sequence: u8) -> u8 {
     let mut rest = payload;
@@ -76,6 +93,20 @@ mod tests {
         assert_eq!(put(&mut out, &vec![1; MAX_PAYLOAD], 0), 2);
         assert_eq!(out.len(), MAX_PAYLOAD + 2 * HEADER);
         assert_eq!(Header::peek(&out[MAX_PAYLOAD + HEADER..]), Some(Header { length: 0, sequence: 1 }));
+    }
+
+    #[test]
+    fn commands_are_told_apart_and_the_last_may_be_cut_anywhere() {
+        let (mut all, mut long) = (Vec::new(), Vec::new());
+        put(&mut all, b"", 0);
+        put(&mut all, b"\x0e", 0);
+        put(&mut long, &vec![0; 2 * MAX_PAYLOAD], 0);
+        all.extend_from_slice(&long);
+        for cut in [1, HEADER, HEADER + 1, MAX_PAYLOAD + HEADER, MAX_PAYLOAD + HEADER + 2, long.len()] {
+            let got: Vec<_> = commands(&all[..HEADER + HEADER + 1 + cut]).map(<[u8]>::len).collect();
+            assert_eq!(got, [HEADER, HEADER + 1, cut]);
+        }
+        assert_eq!(commands(b"").count(), 0);
     }
 
     #[test]

@@ -70,6 +70,16 @@ pub enum Kind {
     LocalInfile,
 }
 
+/// How a server numbers the packets of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbering {
+    /// One by one, as the protocol has it.
+    #[default]
+    OneByOne,
+    /// As the compressed protocol's frames go: whoever is told the response needs other numbers.
+    ByFrames,
+}
+
 /// Where in a response the stream stands.
 #[derive(Debug, Clone)]
 pub struct Tracker {
@@ -81,6 +91,7 @@ pub struct Tracker {
     expected: u8,
     /// How many EOF packets the client has got beyond the server's packets.
     shift: u8,
+    numbering: Numbering,
     insert_eof: bool,
     rows: u64,
 }
@@ -112,6 +123,11 @@ impl Tracker {
         Self { expected: self.expected.wrapping_add(added), shift: self.shift.wrapping_sub(added), ..self }
     }
 
+    /// The same for a server that numbers so.
+    pub fn from_server(self, numbering: Numbering) -> Self {
+        Self { numbering, ..self }
+    }
+
     /// A tracker for the response to a command of one packet; `insert_eof` for a client without DEPRECATE_EOF.
     pub fn new(shape: Shape, insert_eof: bool) -> Self {
         let phase = match shape {
@@ -122,7 +138,16 @@ impl Tracker {
             Shape::Status => Phase::FirstStatus,
             Shape::Nothing => Phase::End,
         };
-        Self { phase, body_left: 0, continued: false, expected: 1, shift: 0, insert_eof, rows: 0 }
+        Self {
+            phase,
+            body_left: 0,
+            continued: false,
+            expected: 1,
+            shift: 0,
+            numbering: Numbering::OneByOne,
+            insert_eof,
+            rows: 0,
+        }
     }
 
     /// Whether the whole response has gone by.
@@ -145,9 +170,14 @@ impl Tracker {
         self.expected.wrapping_add(self.shift)
     }
 
-    /// Tells that the client has sent `packets` of a local file; the server's next packet is numbered after them.
+    /// The server's number for a packet of the client's, in the middle of a response.
+    pub fn number_for_server(&self, of_client: u8) -> u8 {
+        of_client.wrapping_sub(self.shift)
+    }
+
+    /// Tells that the client has sent a local file; `next` is its number for the server's next packet.
     pub fn local_file_sent(&mut self, next: u8) {
-        self.expected = next;
+        self.expected = self.number_for_server(next);
     }
 
     /// What the bytes at the start of `buffer` are; renumbers packets in place.
@@ -343,10 +373,10 @@ impl Tracker {
 
     /// Checks a packet's number and gives it the one that the client expects.
     fn number(&mut self, header: Header, buffer: &mut [u8]) -> Result<(), ProtocolError> {
-        if header.sequence != self.expected {
+        if header.sequence != self.expected && self.numbering == Numbering::OneByOne {
             return Err(ProtocolError::OutOfOrder { got: header.sequence, expected: self.expected });
         }
-        buffer[HEADER - 1] = header.sequence.wrapping_add(self.shift);
+        buffer[HEADER - 1] = self.next_sequence();
         self.expected = self.expected.wrapping_add(1);
         Ok(())
     }

@@ -3,13 +3,22 @@
 use dauphin_proto::{
     packet,
     reply::{self, marker, status},
-    response::{Kind, Part, Shape, Tracker},
+    response::{Kind, Numbering, Part, Shape, Tracker},
 };
 use proptest::prelude::*;
 
 /// Runs `stream` through a tracker in pieces that end at `cuts`, as a relay does; answers what the client gets.
 fn relay(stream: &[u8], shape: Shape, insert_eof: bool, cuts: &[usize]) -> (Vec<u8>, Vec<Kind>, usize) {
-    let (mut tracker, mut out, mut kinds) = (Tracker::new(shape, insert_eof), Vec::new(), Vec::new());
+    relay_by(Tracker::new(shape, insert_eof), stream, insert_eof, cuts)
+}
+
+fn relay_by(
+    mut tracker: Tracker,
+    stream: &[u8],
+    insert_eof: bool,
+    cuts: &[usize],
+) -> (Vec<u8>, Vec<Kind>, usize) {
+    let (mut out, mut kinds) = (Vec::new(), Vec::new());
     let (mut buffer, mut taken) = (Vec::new(), 0);
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
     ends.push(stream.len());
@@ -106,6 +115,24 @@ proptest! {
         prop_assert_eq!(&whole.1, &[Kind::RowsEnd, Kind::RowsEnd, Kind::Ok]);
         let count = packets.len() + if insert_eof { 2 } else { 0 };
         prop_assert_eq!(sequences(&whole.0), (1..=count as u8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn whatever_numbers_frames_give_the_client_gets_its_own(
+        rows in prop::collection::vec(row(), 0..12),
+        numbers in prop::collection::vec(any::<u8>(), 40),
+        cuts: Vec<usize>,
+        insert_eof: bool,
+    ) {
+        let plain = stream(&result_set(&rows, status::AUTOCOMMIT));
+        let (mut numbered, mut at) = (plain.clone(), 0);
+        for number in numbers {
+            let Some(packet) = packet::whole(&plain[at..]) else { break };
+            numbered[at + 3] = number;
+            at += packet.len();
+        }
+        let tracker = Tracker::new(Shape::Query, insert_eof).from_server(Numbering::ByFrames);
+        prop_assert_eq!(relay_by(tracker, &numbered, insert_eof, &cuts), relay(&plain, Shape::Query, insert_eof, &[]));
     }
 
     #[test]

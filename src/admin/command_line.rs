@@ -202,6 +202,7 @@ impl Running {
             zone: None,
             priority: 0,
             replication_address: None,
+            compression: None,
         };
         let limits = Limits {
             per_server: 1,
@@ -213,8 +214,9 @@ impl Running {
         };
         // As MySQL's own clients: under TLS where it is offered.
         let tls = Tls::new(&ServerTls::Preferred)?;
+        let (pool, patience) = (Pool::new(limits), Duration::from_secs(10));
         let server =
-            Arc::new(Server::new(ServerId(0), &config, Pool::new(limits), tls, Duration::from_secs(10)));
+            Arc::new(Server::new(ServerId(0), &config, pool, tls, patience, config::Compression::Off));
         OwnConnection::open(&server, &account)
             .await
             .with_context(|| format!("dauphin's admin port at {name}; --address or --config say where it is"))

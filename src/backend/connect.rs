@@ -175,6 +175,7 @@ async fn connect_now(
     {
         return Err(ConnectError::NoQueryAttributes);
     }
+    let compression = server.compression.agree(&mut login, greeting.capabilities, profile, &server.name);
     wire = encrypt(wire, server, &greeting, &mut login).await?;
     let mut nonce = greeting.nonce;
     login.response = first_answer(&mut login.plugin, &nonce, account);
@@ -182,7 +183,11 @@ async fn connect_now(
     login.put(&mut payload);
     wire.write(&payload).await?;
     authenticate(&mut wire, &mut nonce, &mut login.plugin, account).await?;
-    let connection = Connection::new(wire.stream, greeting.connection_id, profile.queries());
+    let stream = match compression {
+        Some(method) => wire.stream.compressed(wire.input, method),
+        None => wire.stream,
+    };
+    let connection = Connection::new(stream, greeting.connection_id, profile.queries());
     set_up(connection, server, &Version::parse(&greeting.version)).await
 }
 
@@ -346,7 +351,7 @@ async fn set_up(
     let names = [names, vec!["@@sql_mode".to_owned()]].concat();
     connection.queries().put(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
     let mut own = OwnConnection(connection);
-    own.0.stream.send(&bytes).await?;
+    own.0.stream.send_commands(&bytes).await?;
     own.answer().await.map_err(refused)?;
     let mut values = own.answer().await.map_err(refused)?.rows.pop().unwrap_or_default().into_iter();
     let mut four =

@@ -7,7 +7,7 @@ use dauphin_proto::{
     field::Reader,
     packet::HEADER,
     reply,
-    response::{CONTROL_LIMIT, Kind, Part, Shape, Tracker},
+    response::{CONTROL_LIMIT, Kind, Numbering, Part, Shape, Tracker},
 };
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -103,12 +103,17 @@ impl Lease {
         slot.put_back(connection);
     }
 
-    /// Sends `bytes`, one or more whole commands. Not cancel safe: the connection is closed.
+    /// Whether its connection is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.0.connection.stream.is_compressed()
+    }
+
+    /// Sends `bytes`, one or more whole commands, of which the last may go on in [`Exchange::send_more`]. Not cancel safe: the connection is closed.
     ///
     /// # Errors
     /// [`BackendLost::BeforeSend`]: the write failed, so the last command did not get there whole.
     pub async fn send(mut self, bytes: &[u8]) -> Result<Exchange, BackendLost> {
-        self.0.connection.stream.send(bytes).await.map_err(BackendLost::BeforeSend)?;
+        self.0.connection.stream.send_commands(bytes).await.map_err(BackendLost::BeforeSend)?;
         Ok(Exchange { held: self.0, begun: false })
     }
 
@@ -132,6 +137,11 @@ impl Exchange {
     /// What is known of the connection.
     pub fn connection(&mut self) -> &mut Connection {
         &mut self.held.connection
+    }
+
+    /// How the server numbers what it answers.
+    pub fn numbering(&self) -> Numbering {
+        numbering(&self.held.connection.stream)
     }
 
     /// Bytes of the response that have come and were not consumed.
@@ -277,6 +287,10 @@ async fn forward(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
     }
 }
 
+fn numbering(stream: &Stream) -> Numbering {
+    if stream.is_compressed() { Numbering::ByFrames } else { Numbering::OneByOne }
+}
+
 /// Reads one response whole, of `at_most` so many bytes.
 pub(super) async fn read_own(
     stream: &mut Stream,
@@ -284,7 +298,7 @@ pub(super) async fn read_own(
     shape: Shape,
     at_most: usize,
 ) -> io::Result<Own> {
-    let mut tracker = Tracker::new(shape, false);
+    let mut tracker = Tracker::new(shape, false).from_server(numbering(stream));
     let mut taken = Vec::new();
     let mut outcome = Own::default();
     loop {

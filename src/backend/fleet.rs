@@ -24,6 +24,7 @@ pub struct Fleet {
     limits: Limits,
     tls: Tls,
     connect_timeout: Duration,
+    compression: config::Compression,
 }
 
 /// How many servers may be discovered beside those of the config.
@@ -96,6 +97,7 @@ impl Fleet {
             },
             tls: Tls::new(&config.tls.server)?,
             connect_timeout: config.pool.connect_timeout,
+            compression: config.pool.compression,
         };
         for server in &config.servers {
             fleet.add(server);
@@ -118,7 +120,8 @@ impl Fleet {
 
     fn server(&self, id: ServerId, server: &config::Server) -> Server {
         let limits = Limits { per_server: server.max_connections, ..self.limits.clone() };
-        Server::new(id, server, Pool::new(limits), self.tls.clone(), self.connect_timeout)
+        let compression = server.compression.unwrap_or(self.compression);
+        Server::new(id, server, Pool::new(limits), self.tls.clone(), self.connect_timeout, compression)
     }
 
     /// Keeps the pools tidy, for ever. Cancel safe.

@@ -6,6 +6,7 @@
 pub mod account;
 mod applied;
 mod back_off;
+mod compression;
 pub mod connect;
 pub mod connection;
 pub mod exchange;

@@ -60,7 +60,7 @@ impl OwnConnection {
     pub async fn ask(&mut self, sql: &str) -> Result<Own, AskError> {
         let mut bytes = Vec::new();
         self.0.queries().put(&mut bytes, sql.as_bytes());
-        self.0.stream.send(&bytes).await?;
+        self.0.stream.send_commands(&bytes).await?;
         self.answer().await
     }
 
@@ -71,7 +71,7 @@ impl OwnConnection {
         for question in questions {
             self.0.queries().put(&mut bytes, question.as_bytes());
         }
-        if let Err(error) = self.0.stream.send(&bytes).await {
+        if let Err(error) = self.0.stream.send_commands(&bytes).await {
             return vec![Err(error.into())];
         }
         let mut answers = Vec::new();

@@ -12,6 +12,8 @@ pub struct Profile {
     extended: u32,
     /// The collation that the session starts with: the lower 8 bits of its number.
     pub collation: u8,
+    /// Whether what passes may be compressed, as the config has it for each server.
+    pub may_compress: bool,
 }
 
 /// utf8mb4_general_ci, which every server knows.
@@ -20,12 +22,22 @@ const UTF8MB4: u8 = 45;
 impl Profile {
     /// The profile of a client that asked for `capabilities`, and for `extended` of MariaDB's.
     pub fn of_client(capabilities: CapabilityFlags, extended: u32, collation: u8) -> Self {
-        Self { capabilities: (capabilities & of_the_client()).bits(), extended, collation }
+        Self {
+            capabilities: (capabilities & of_the_client()).bits(),
+            extended,
+            collation,
+            may_compress: true,
+        }
     }
 
     /// The profile of dauphin's own connections.
     pub fn own() -> Self {
-        Self { capabilities: 0, extended: 0, collation: UTF8MB4 }
+        Self { capabilities: 0, extended: 0, collation: UTF8MB4, may_compress: false }
+    }
+
+    /// The same, but never compressed.
+    pub fn uncompressed(self) -> Self {
+        Self { may_compress: false, ..self }
     }
 
     /// What to ask a server for, of what it offers.

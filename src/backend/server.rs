@@ -16,6 +16,7 @@ use super::{
     account::Account,
     applied::Applied,
     back_off::BackOff,
+    compression::Compression,
     connect::{self, ConnectError},
     connection::{Charsets, Writing},
     exchange::Lease,
@@ -25,7 +26,7 @@ use super::{
     tls::Tls,
 };
 use crate::{
-    config::ServerAddress,
+    config::{self, ServerAddress},
     fault::NoConnection,
     topology::gtid::{Position, Reach, Written},
 };
@@ -50,6 +51,7 @@ pub struct Server {
     pub pool: Pool,
     pub(super) tls: Tls,
     pub(super) connect_timeout: Duration,
+    pub(super) compression: Compression,
     /// While it cannot be talked to, whoever asks: for its TLS, or because it blocks this host.
     pub(super) turned_away: BackOff,
     /// While it refuses dauphin's own account.
@@ -100,10 +102,11 @@ impl Server {
     /// A server that nothing is known of yet.
     pub fn new(
         id: ServerId,
-        config: &crate::config::Server,
+        config: &config::Server,
         pool: Pool,
         tls: Tls,
         connect_timeout: Duration,
+        compression: config::Compression,
     ) -> Self {
         Self {
             id,
@@ -114,6 +117,7 @@ impl Server {
             pool,
             tls,
             connect_timeout,
+            compression: Compression::new(compression),
             turned_away: BackOff::default(),
             own_refused: BackOff::default(),
             no_connection: Default::default(),
@@ -151,6 +155,11 @@ impl Server {
                 Ok(slot.fill(connection))
             }
         }
+    }
+
+    /// Whether sessions' connections to it are compressed, if it offers that.
+    pub fn compresses(&self) -> bool {
+        self.compression.is_wanted()
     }
 
     /// Takes the server out of rotation until the monitor has reached it again.

@@ -58,7 +58,7 @@ pub use log::{Log, LogFormat};
 pub use mistake::{ConfigErrors, Mistake};
 pub use monitor::Monitor;
 pub use options::{Absent, KnownOption};
-pub use pool::Pool;
+pub use pool::{Compression, Pool};
 pub use routing::{Consistency, PrimaryReads, Routing, WhenStale};
 pub use secret::Secret;
 pub use server::Server;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kind::{count, duration};
+use super::kind::{Choice, choice, count, duration};
 use super::options::{Settable, options};
 
 options! {
@@ -27,5 +27,23 @@ options! {
         linger: Duration = duration("0s", "1h").or("1s");
         /// The same where that statement left warnings or an error; beyond linger only as long as nobody waits for a connection.
         linger_warnings: Duration = duration("0s", "1h").or("5m");
+        /// Whether what passes between sessions and servers is compressed, and how; a server that does not offer it is spoken
+        /// to uncompressed.
+        compression: Compression = compression().or("off");
     }
+}
+
+/// How connections to a server are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    Off,
+    /// By zlib.
+    Zlib,
+    /// By zstd, which MariaDB does not offer.
+    Zstd,
+}
+
+pub(super) fn compression() -> Choice<Compression> {
+    choice([("off", Compression::Off), ("zlib", Compression::Zlib), ("zstd", Compression::Zstd)])
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::address::ServerAddress;
 use super::kind::{ServerAddressKind, count, text};
 use super::options::{Absent, KnownOption, Settable, options};
-use super::pool::Pool;
+use super::pool::{Compression, Pool, compression};
 use super::section::Section;
 use super::written::{Written, quoted};
 
@@ -26,6 +26,8 @@ pub struct Server {
     pub priority: u32,
     /// Where other servers reach it, if not at `address`.
     pub replication_address: Option<ServerAddress>,
+    /// How connections to it are compressed; without a word of it, as the pool says.
+    pub compression: Option<Compression>,
 }
 
 const DEFAULT_WEIGHT: u32 = 100;
@@ -48,6 +50,8 @@ options! {
         priority: u32 = count(0, 1_000).or(DEFAULT_PRIORITY);
         /// Where the other servers reach it when they replicate from it; without one, at its address.
         replication_address: Option<ServerAddress> = ServerAddressKind.optional();
+        /// Whether connections to it are compressed, and how; without a word of it, as [pool] compression says.
+        compression: Option<Compression> = compression().optional();
     }
 }
 
@@ -110,6 +114,7 @@ impl ServerOptions {
             zone: None,
             priority: DEFAULT_PRIORITY,
             replication_address: None,
+            compression: None,
         }
     }
 
@@ -122,6 +127,7 @@ impl ServerOptions {
             zone: self.zone,
             priority: self.priority,
             replication_address: self.replication_address,
+            compression: self.compression,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The compressed protocol: the byte stream in frames of their own, each compressed by zlib or zstd, or as it is.
 //!
-//! Frames are read and written as they come: memory does not grow with their size, but for the window of zstd, which a client
+//! A server drops what follows a command in the same frame, so towards servers each command has frames of its own, numbered
+//! from 0.
+//!
+//! Frames are read and written as they come: memory does not grow with their size, but for the window of zstd, which a peer
 //! chooses up to [`WINDOW_LOG_MAX`].
 
 use std::{
@@ -10,8 +13,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use dauphin_proto::packet;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use zstd::{
     bulk,
@@ -31,7 +35,7 @@ const MOST: usize = 64 << 10;
 /// The largest window that is accepted of zstd: as large as the largest frame, 16 MiB.
 const WINDOW_LOG_MAX: u32 = 24;
 /// What servers use where a client names no level.
-const ZSTD_LEVEL: u8 = 3;
+pub const ZSTD_LEVEL: u8 = 3;
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,7 @@ thread_local! {
     static ZSTD: RefCell<Option<bulk::Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// A stream to a client that has asked for compression.
+/// A stream to a client that has asked for compression, or to a server that was asked for it.
 #[derive(Debug)]
 pub struct Compressed {
     plain: Stream,
@@ -57,7 +61,7 @@ pub struct Compressed {
     method: Method,
     /// The number of the next frame that is sent: one more than the last, whoever sent it.
     sequence: u8,
-    /// A frame on its way out, and how much of it is written.
+    /// Frames on their way out, and how much of them is written.
     output: Vec<u8>,
     written: usize,
 }
@@ -125,6 +129,15 @@ impl Compressed {
     /// The stream that carries the frames.
     pub fn plain(&self) -> &Stream {
         &self.plain
+    }
+
+    /// Sends whole commands, of which the last may go on in later writes. Not cancel safe: drop the connection.
+    pub(super) async fn send_commands(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for command in packet::commands(bytes) {
+            self.sequence = 0;
+            self.write_all(command).await?;
+        }
+        self.flush().await
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -202,8 +215,9 @@ impl Compressed {
     /// Puts at most [`MOST`] of `bytes` into a frame; answers how many.
     fn put_frame(&mut self, bytes: &[u8]) -> usize {
         let bytes = &bytes[..bytes.len().min(MOST)];
-        self.output.resize(HEADER + bytes.len(), 0);
-        let (head, body) = self.output.split_at_mut(HEADER);
+        let start = self.output.len();
+        self.output.resize(start + HEADER + bytes.len(), 0);
+        let (head, body) = self.output[start..].split_at_mut(HEADER);
         let deflated = (bytes.len() >= WORTH_IT).then(|| self.method.deflate(bytes, body)).flatten();
         let (length, before) = match deflated {
             Some(length) => (length, bytes.len()),
@@ -215,7 +229,7 @@ impl Compressed {
         head[..3].copy_from_slice(&length.to_le_bytes()[..3]);
         head[3] = self.sequence;
         head[4..].copy_from_slice(&before.to_le_bytes()[..3]);
-        self.output.truncate(HEADER + length);
+        self.output.truncate(start + HEADER + length);
         self.sequence = self.sequence.wrapping_add(1);
         bytes.len()
     }
@@ -282,7 +296,10 @@ impl AsyncRead for Compressed {
 impl AsyncWrite for Compressed {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_output(cx))?;
+        // Short frames go together.
+        if this.output.len() + bytes.len() > MOST {
+            ready!(this.poll_output(cx))?;
+        }
         Poll::Ready(Ok(this.put_frame(bytes)))
     }
 
@@ -300,85 +317,4 @@ impl AsyncWrite for Compressed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    const METHODS: [Method; 2] = [Method::Zlib, Method::Zstd(3)];
-
-    fn pair(capacity: usize, method: Method) -> (Compressed, Compressed) {
-        let (near, far) = tokio::io::duplex(capacity);
-        let end = |pipe| Compressed::new(Stream::Pipe(pipe), Buffer::default(), method);
-        (end(near), end(far))
-    }
-
-    #[tokio::test]
-    async fn what_is_sent_arrives_however_it_is_cut() {
-        let random: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        let texts = [b"short".to_vec(), b"0123456789".repeat(30_000), random, vec![7; WORTH_IT]].concat();
-        for (capacity, method) in
-            [1, 7, 300, 1 << 20].into_iter().flat_map(|n| METHODS.map(|method| (n, method)))
-        {
-            let (mut near, mut far) = pair(capacity, method);
-            let sent = texts.clone();
-            let sender = tokio::spawn(async move {
-                for piece in sent.chunks(70_001) {
-                    near.write_all(piece).await.unwrap();
-                    near.flush().await.unwrap();
-                }
-                near.shutdown().await.unwrap();
-            });
-            let mut got = Vec::new();
-            far.read_to_end(&mut got).await.unwrap();
-            sender.await.unwrap();
-            assert_eq!(got, texts, "{capacity} {method:?}");
-            assert!(matches!(far.frame, Frame::Header) && far.input.is_empty());
-        }
-    }
-
-    #[tokio::test]
-    async fn long_text_is_deflated_and_frames_are_numbered_on() {
-        for method in METHODS {
-            let (mut near, far) = pair(1 << 20, method);
-            near.sequence = 255;
-            for text in [&[b'x'; 1000][..], b"no"] {
-                near.write_all(text).await.unwrap();
-                near.flush().await.unwrap();
-            }
-            let mut wire = far.plain;
-            let mut head = [0; HEADER];
-            wire.read_exact(&mut head).await.unwrap();
-            assert!(head[0] < 50 && head[3] == 255 && head[4..] == [0xe8, 3, 0], "{head:?}");
-            let mut body = vec![0; head[0].into()];
-            wire.read_exact(&mut body).await.unwrap();
-            let mut last = [0; HEADER + 2];
-            wire.read_exact(&mut last).await.unwrap();
-            assert_eq!(last, *b"\x02\x00\x00\x00\x00\x00\x00no");
-        }
-    }
-
-    #[tokio::test]
-    async fn malformed_frames_are_errors() {
-        for method in METHODS {
-            let mut zeros = vec![0; 100];
-            let length = method.deflate(&[0; 100], &mut zeros).unwrap() as u8;
-            let whole = &zeros[..length.into()];
-            for (bytes, error) in [
-                (&b"\x05\x00\x00\x00\x09\x00\x00hello"[..], io::ErrorKind::InvalidData),
-                (&[&[length, 0, 0, 0, 99, 0, 0], whole].concat(), io::ErrorKind::InvalidData),
-                (&[&[length, 0, 0, 0, 101, 0, 0], whole].concat(), io::ErrorKind::InvalidData),
-                (&[&[length - 2, 0, 0, 0, 100, 0, 0], whole].concat(), io::ErrorKind::InvalidData),
-                (&[&[length + 1, 0, 0, 0, 100, 0, 0], whole, &[0]].concat(), io::ErrorKind::InvalidData),
-                (b"\x05\x00\x00\x00\x00\x00\x00hell", io::ErrorKind::UnexpectedEof),
-                (b"\x05\x00", io::ErrorKind::UnexpectedEof),
-            ] {
-                let (near, mut far) = tokio::io::duplex(1000);
-                far.write_all(bytes).await.unwrap();
-                drop(far);
-                let mut near = Compressed::new(Stream::Pipe(near), Buffer::default(), method);
-                let got = near.read_to_end(&mut Vec::new()).await;
-                assert_eq!(got.unwrap_err().kind(), error, "{bytes:?} {method:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::compress::Compressed;
+use super::{
+    Buffer,
+    compress::{Compressed, Method},
+};
 
 /// A byte stream to a client or a server.
 #[derive(Debug)]
@@ -62,8 +65,17 @@ impl Stream {
         matches!(self, Self::Tls(_) | Self::Compressed(_))
     }
 
-    /// A second handle on the socket, by which the connection can be cut from another thread; `None` for a pipe, and for
-    /// clients' compressed connections.
+    /// Whether what passes is compressed.
+    pub fn is_compressed(&self) -> bool {
+        matches!(self, Self::Compressed(_))
+    }
+
+    /// The same stream, compressed from here on both ways; `input` was read from it already.
+    pub fn compressed(self, input: Buffer, method: Method) -> Self {
+        Self::Compressed(Box::new(Compressed::new(self, input, method)))
+    }
+
+    /// A second handle on the socket, by which the connection can be cut from another thread; `None` for a pipe.
     ///
     /// # Errors
     /// No file descriptor is left.
@@ -72,7 +84,8 @@ impl Stream {
             Self::Tcp(tcp) => socket2::SockRef::from(tcp).try_clone().map(Some),
             Self::Tls(tls) => socket2::SockRef::from(tls.get_ref().0).try_clone().map(Some),
             Self::Unix(unix) => socket2::SockRef::from(unix).try_clone().map(Some),
-            Self::Compressed(_) | Self::Pipe(_) => Ok(None),
+            Self::Compressed(compressed) => compressed.plain().second_handle(),
+            Self::Pipe(_) => Ok(None),
         }
     }
 
@@ -109,6 +122,17 @@ impl Stream {
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes).await?;
         if self.holds_back() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Like [`send`](Self::send), whole commands for a server, of which the last may go on in later writes.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub async fn send_commands(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Compressed(compressed) => compressed.send_commands(bytes).await,
+            _ => self.send(bytes).await,
+        }
     }
 
     /// Like [`send`](Self::send), to a peer that must take something within `patience` each time that it is waited for. Not

@@ -182,6 +182,11 @@ impl Pins {
         None
     }
 
+    /// The user variables that only the connection knows.
+    pub fn user_variables(&self) -> impl Iterator<Item = &str> {
+        self.user_variables.iter().map(|name| &**name)
+    }
+
     fn holds_user_variables(&self) -> bool {
         self.hidden_user_variables || !self.user_variables.is_empty()
     }

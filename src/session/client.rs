@@ -16,11 +16,7 @@ use tokio::io::AsyncReadExt;
 use crate::{
     error::Answer,
     fault::ClientFault,
-    net::{
-        Buffer, Stream,
-        compress::{Compressed, Method},
-        proxy_protocol, within,
-    },
+    net::{Buffer, Stream, compress::Method, proxy_protocol, within},
 };
 
 /// A logged-in client, or one that is about to be.
@@ -159,7 +155,7 @@ impl Client {
         let Some(method) = self.compression else { return };
         let plain = std::mem::replace(&mut self.stream, Stream::Pipe(tokio::io::duplex(1).0));
         let read_already = std::mem::take(&mut self.input);
-        self.stream = Stream::Compressed(Box::new(Compressed::new(plain, read_already, method)));
+        self.stream = plain.compressed(read_already, method);
     }
 
     /// The next command, or `None` if the client has gone. Cancel safe: what has come stays.

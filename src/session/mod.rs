@@ -27,6 +27,7 @@ mod route;
 mod run;
 mod settle;
 mod statements;
+mod user_variables;
 pub mod writes;
 
 use std::{
@@ -328,7 +329,7 @@ impl Session {
             Command::CloseStatement(id) => self.close_statement(id),
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
             Command::Fetch(id) => self.fetch(&mut packet, id).await?,
-            Command::RegisterReplica => self.run_known(&mut packet, &route::BINARY_LOG).await?,
+            Command::RegisterReplica => Box::pin(self.register_replica(&mut packet)).await?,
             Command::DumpBinaryLog => return Box::pin(self.dump_binary_log(&mut packet)).await,
             Command::Other(_) => self.say(ClientError::unknown_command()).await?,
         }

@@ -140,7 +140,8 @@ pub async fn relay(
     let dialect = client.dialect();
     let mut relay = Relay {
         tracker: Tracker::numbered_from(client.reply_sequence, manner.shape, !dialect.deprecate_eof)
-            .with_added(client.added_packets),
+            .with_added(client.added_packets)
+            .from_server(exchange.numbering()),
         listener,
         manner,
         dialect,
@@ -396,12 +397,15 @@ impl Relay<'_> {
                     }
                     client.read_more().await.map_err(RelayError::Client)?;
                 };
+                let sequence = self.tracker.number_for_server(header.sequence);
+                let for_server = Header { sequence, ..header }.encode();
                 if header.length == 0 {
-                    exchange.send_more(&header.encode()).await.map_err(|lost| self.lost(lost))?;
+                    exchange.send_more(&for_server).await.map_err(|lost| self.lost(lost))?;
                     client.input.consume(HEADER);
                     self.tracker.local_file_sent(header.sequence.wrapping_add(1));
                     return Ok(());
                 }
+                client.input.unread_mut()[..HEADER].copy_from_slice(&for_server);
                 left = HEADER + header.length;
             }
             if client.input.is_empty() {

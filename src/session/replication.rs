@@ -2,17 +2,50 @@
 
 use super::{
     Next, Session, SessionError,
+    binding::{Binding, Pins},
     client::Packet,
     registry::Activity,
     route,
     run::{Attempt, Attempts, Failure, Sent},
 };
-use crate::backend::Exchange;
+use crate::backend::{Exchange, Lease};
 
 impl Session {
+    /// COM_REGISTER_SLAVE: the dump follows on the same connection.
+    pub(super) async fn register_replica(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
+        if !matches!(self.binding, Binding::Transaction(_)) {
+            self.leave_compressed().await;
+        }
+        self.run_known(packet, &route::BINARY_LOG).await
+    }
+
+    /// From here on the session's connections are uncompressed: on a compressed one the log's packets have the numbers of
+    /// frames. What the session has set, user variables above all, goes along; what else its own connection has is of no use
+    /// to a reader.
+    async fn leave_compressed(&mut self) {
+        if !self.context.fleet.servers.iter().any(|server| server.compresses()) {
+            return;
+        }
+        self.profile = self.profile.uncompressed();
+        self.let_go().await;
+        if !self.binding.lease().is_some_and(Lease::is_compressed) {
+            return;
+        }
+        let Some(lease) = self.binding.take() else { return };
+        self.prepared.binding_ended();
+        let names: Vec<_> =
+            self.pins.user_variables().filter(|name| name.is_ascii()).map(Into::into).collect();
+        if !names.is_empty() {
+            // Closed, whatever comes of it.
+            drop(self.carry_user_variables(lease, names).await);
+        }
+        self.pins = Pins::default();
+    }
+
     /// COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID: from here on bytes pass both ways as they come (a semi-synchronous replica
     /// acknowledges on the same connection), until one side ends it. A server closes the connection after a dump, as this does.
     pub(super) async fn dump_binary_log(&mut self, packet: &mut Packet) -> Result<Next, SessionError> {
+        self.leave_compressed().await;
         let outcome = match self.begin_dump(packet).await {
             Ok((exchange, sent)) => {
                 self.registered.entry.does(Activity::ReadingBinaryLog);

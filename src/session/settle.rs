@@ -205,28 +205,7 @@ impl Session {
         if names.is_empty() || !names.iter().all(|name| name.is_ascii()) {
             return Some(lease);
         }
-        // Numbers have the collation of bytes, and texts never: they are SQLSTATEs, names and sentences.
-        let literal = |name: &str| {
-            let variable = format!("@`{}`", name.replace('`', "``"));
-            let text = format!("CONCAT('_',CHARSET({variable}),' X''',HEX({variable}),'''')");
-            format!("IF(COLLATION({variable})='binary',{variable},{text})")
-        };
-        let literals: Vec<_> = names.iter().map(|name| literal(name)).collect();
-        let mut bytes = Vec::new();
-        lease.queries().put(&mut bytes, format!("SELECT {}", literals.join(",")).as_bytes());
-        let mut exchange = lease.send(&bytes).await.ok()?;
-        let answer = exchange.own_response(dauphin_proto::response::Shape::Query).await.ok()?;
-        let values = answer.rows.into_iter().next().unwrap_or_default();
-        for (name, value) in names.into_iter().zip(values) {
-            // Results may be asked for in a character set of wide characters.
-            let plain = |value: &Vec<u8>| value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
-            let value = value.filter(plain).and_then(|value| String::from_utf8(value).ok());
-            let value: Box<str> = value.unwrap_or("NULL".into()).into();
-            self.pins
-                .learn(&[Change::UserVariable { name: name.clone(), value: Some(value.clone()) }], false);
-            State::change(&mut self.state, |state| drop(state.user_variables.insert(name, value)));
-        }
-        exchange.finish().ok()
+        self.carry_user_variables(lease, names).await
     }
 
     /// Asks the connection whether its transaction is still open; `None` if it is lost.

@@ -78,7 +78,16 @@ async fn prepared(stage: &mut Stage) -> (String, String) {
 
 #[test]
 fn the_tools_of_the_servers_read_it_to_its_end() {
-    check_apart("", async |stage| {
+    is_read_to_its_end("");
+}
+
+#[test]
+fn a_reader_gets_an_uncompressed_connection_where_others_are_compressed() {
+    is_read_to_its_end("pool.compression = \"zlib\"");
+}
+
+fn is_read_to_its_end(options: &str) {
+    check_apart(options, async |stage| {
         let (user, file) = prepared(stage).await;
         let table = format!("t_{}", stage.mark());
         let mut client = stage.client().await;

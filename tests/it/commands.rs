@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use dauphin_proto::{
+    CapabilityFlags,
     command::code,
     reply::{marker, status},
 };
@@ -63,6 +64,25 @@ fn a_clients_file_goes_to_the_primary_and_the_session_reads_it_back() {
         assert_eq!(got, Some((100_000, 4_999_950_000)));
         stage.ran(&load).await.only_on_primary(2);
         stage.ran(&read).await.only_on_replicas(1);
+    });
+}
+
+#[test]
+fn an_old_client_s_file_is_loaded_behind_another_result() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut client = stage.raw_with(CapabilityFlags::CLIENT_LOCAL_FILES).await.unwrap();
+        let batch = "SELECT 1; LOAD DATA LOCAL INFILE 'lines' INTO TABLE t; SELECT 2";
+        let first = client.query(batch).await.unwrap();
+        assert!(first.status & status::MORE_RESULTS != 0);
+        assert_eq!(client.packet().await.unwrap()[0], marker::LOCAL_INFILE);
+        // The client got an EOF packet more than the server has sent, and each knows its own numbers only.
+        for piece in [&b"1\n2\n"[..], b"3\n", b""] {
+            client.reply(piece).await.unwrap();
+        }
+        client.answer().await.unwrap();
+        assert_eq!(client.answer().await.unwrap().rows, [b"\x012"]);
+        assert_eq!(client.query("SELECT COUNT(*) FROM t FOR UPDATE").await.unwrap().rows, [b"\x013"]);
     });
 }
 

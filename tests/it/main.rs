@@ -2,6 +2,7 @@
 //!
 //! Where a statement ran is never dauphin's word: each statement carries a mark, and the servers' own general logs are
 //! asked for it. `DAUPHIN_IT_FLAVOUR=mysql` (or `mariadb`) plays the stories on one flavour only.
+//! `DAUPHIN_TEST_OPTIONS='pool.compression = "zstd"'` gives every dauphin these lines of config, here and in tests/routing.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "../support/mod.rs"]
@@ -13,6 +14,7 @@ mod big_packets;
 mod binary_log;
 mod command_line;
 mod commands;
+mod compression;
 mod consistency;
 mod discovery;
 mod errors;

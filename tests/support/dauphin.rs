@@ -87,6 +87,12 @@ impl Dauphin {
                 config += &format!("{name} = \"{default}\"\n");
             }
         }
+        for line in std::env::var("DAUPHIN_TEST_OPTIONS").unwrap_or_default().lines() {
+            // The story's own word counts.
+            if !options.contains(line.split('=').next().unwrap_or_default().trim()) {
+                config += &format!("{line}\n");
+            }
+        }
         std::fs::write(directory.join("dauphin.toml"), config + &servers)
             .expect("the temporary directory is writable");
         let process = spawn(&directory, 0, &[]);

@@ -271,7 +271,8 @@ impl Raw {
         }
     }
 
-    async fn reply(&mut self, payload: &[u8]) -> Result<()> {
+    /// Sends a packet that goes on where the last one has ended.
+    pub async fn reply(&mut self, payload: &[u8]) -> Result<()> {
         let mut out = Vec::new();
         self.sequence = packet::put(&mut out, payload, self.sequence);
         Ok(self.stream.write_all(&out).await?)

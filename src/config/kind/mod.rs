@@ -12,7 +12,7 @@ mod size;
 mod text;
 
 pub(super) use address::{ListenAddresses, ServerAddressKind, ServerAddresses};
-pub(super) use choice::choice;
+pub(super) use choice::{Choice, choice};
 pub(super) use count::count;
 pub(super) use duration::{duration, duration_or_off};
 pub(super) use filter::log_filter;

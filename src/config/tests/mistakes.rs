@@ -27,6 +27,10 @@ fn a_mistake_has_its_line_place_cause_and_remedy() {
         ("max_age = \"1h\"", "3: max_age: is not an option; it belongs under [pool]"),
         ("[poool]\nmax_age = 1", "3: poool: is not an option; did you mean [pool]?"),
         ("[tls.clients]", "3: [tls] clients: is not an option; did you mean [tls.client]?"),
+        (
+            "[pool]\ncompression = \"zlip\"",
+            r#"4: [pool] compression: "zlip" is not known here; did you mean "zlib"? Write "off", "zlib" or "zstd""#,
+        ),
         ("pool = 5", "3: pool: is a number, but names a section; write [pool] on a line of its own"),
         ("[[pool]]", "3: pool: is a list, but names a section; write [pool] on a line of its own"),
         (

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::{
-    Ca, Certificate, ClientTlsMode, Config, Consistency, ListenAddress, LogFormat, ServerTls,
+    Ca, Certificate, ClientTlsMode, Compression, Config, Consistency, ListenAddress, LogFormat, ServerTls,
 };
 use super::{read_alone, valid};
 
@@ -95,6 +95,20 @@ fn what_is_allowed_and_probably_not_meant_is_warned_of() {
     let account = "account = { user = \"dauphin\", password = \"\" }";
     let config = read_alone(&format!("{servers}\n{account}")).expect("valid");
     assert_eq!(config.warnings().len(), 2, "{:?}", config.warnings());
+}
+
+#[test]
+fn a_server_s_own_compression_counts_before_the_pool_s() {
+    let config = valid("pool.compression = \"zstd\"");
+    assert_eq!((config.pool.compression, config.servers[0].compression), (Compression::Zstd, None));
+    let config = read_alone(
+        "account = { user = \"dauphin\", password = \"\" }\nservers = [{ address = \"db1:3306\", compression = \"zlib\" }]",
+    );
+    let config = config.expect("valid");
+    assert_eq!(
+        (config.pool.compression, config.servers[0].compression),
+        (Compression::Off, Some(Compression::Zlib))
+    );
 }
 
 #[test]
