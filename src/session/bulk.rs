@@ -70,26 +70,31 @@ impl Session {
         self.tell(outcome).await
     }
 
-    /// Puts right what a response to a bulk does not say as others do; `None` if the connection is lost.
+    /// Puts right what a response to a bulk does not say as others do, and tells the client of an error once what it leaves
+    /// is known; `None` if the connection is lost.
     pub(super) async fn bulk_done(
         &mut self,
         mut lease: Lease,
         executed: &Executed,
         outcome: &mut Outcome,
-    ) -> Option<Lease> {
+    ) -> Result<Option<Lease>, Failure> {
         if outcome.error.is_some() {
             // Before some errors the server has not taken the types.
             if let Some(on_server) = lease.connection().prepared.get(&executed.source) {
                 on_server.types = None;
             }
-            return self.ask_last_write(lease).await;
+            let asked = self.ask_last_write(lease).await;
+            if let Some(error) = outcome.untold.take() {
+                self.say(error).await.map_err(Failure::Client)?;
+            }
+            return Ok(asked);
         }
         if executed.rows == (Rows::Many { unit_results: true }) && executed.columns == 0 {
             // In place of an OK packet there were rows, about one changed row each.
             outcome.ok = true;
             outcome.affected = outcome.rows;
         }
-        Some(lease)
+        Ok(Some(lease))
     }
 
     /// Notes the connection's last write. UPDATE and DELETE in bulk commit row by row: an error packet does not say how far

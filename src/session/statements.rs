@@ -206,6 +206,7 @@ impl Session {
         };
         let manner = Manner {
             withhold: self.withhold(&executed.statement, &sent, is_whole && executed.rows == Rows::One),
+            tells_errors: executed.rows != Rows::One,
             value: self.value(&executed.statement, sent.elsewhere),
             ..self.manner(Shape::Query)
         };
@@ -220,7 +221,7 @@ impl Session {
                 if executed.rows != Rows::One {
                     // Rare, and large: not a part of every session's future.
                     let done = Box::pin(self.bulk_done(lease, executed, &mut outcome));
-                    let Some(done) = done.await else {
+                    let Some(done) = done.await? else {
                         self.lose_binding(sent.bound);
                         return Ok(Attempt::Done(()));
                     };
