@@ -6,6 +6,7 @@
 pub mod accounts;
 mod attributes;
 mod binding;
+mod bulk;
 mod catch_up;
 mod client;
 mod context;
@@ -325,6 +326,7 @@ impl Session {
             }
             Command::Prepare(_) => self.prepare(&mut packet).await?,
             Command::Execute(id) => self.execute(&mut packet, id).await?,
+            Command::BulkExecute => Box::pin(self.bulk_execute(&mut packet)).await?,
             Command::SendLongData(id) => self.send_long_data(&mut packet, id).await?,
             Command::CloseStatement(id) => self.close_statement(id),
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,

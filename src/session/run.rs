@@ -683,7 +683,7 @@ impl Session {
     /// An ordinary response of this shape.
     pub(super) fn manner(&self, shape: Shape) -> Manner<'static> {
         let result_buffer = self.context.config.limits.result_buffer;
-        Manner { shape, statement_id: None, withhold: &[], result_buffer, value: None }
+        Manner { shape, statement_id: None, withhold: &[], tells_errors: false, result_buffer, value: None }
     }
 
     /// What the session knows of the one value that the statement asks for. `elsewhere`: it was sent to another connection
@@ -725,6 +725,11 @@ impl Session {
             Ok(Relayed::Whole(lease, outcome)) => {
                 self.context.metrics.relayed(outcome.bytes);
                 Ok(Attempt::Done((lease, outcome)))
+            }
+            Ok(Relayed::Untold(lease, error)) => {
+                let (code, untold) = (Some(error.code), Some(error));
+                let outcome = Outcome { error: code, warnings: 1, untold, ..Outcome::default() };
+                Ok(Attempt::Done((lease, Box::new(outcome))))
             }
             Ok(Relayed::Withheld(lease, error)) if error.code == SHUTTING_DOWN => {
                 drop(lease);
