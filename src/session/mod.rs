@@ -6,6 +6,7 @@
 pub mod accounts;
 mod attributes;
 mod binding;
+mod carry;
 mod catch_up;
 mod client;
 mod context;
@@ -27,6 +28,7 @@ mod route;
 mod run;
 mod settle;
 mod statements;
+mod value;
 pub mod writes;
 
 use std::{
@@ -60,7 +62,7 @@ use binding::{Binding, Pins};
 use client::Packet;
 use hint_stack::HintStack;
 use learn::Tracks;
-use lingering::{InsertId, Left, Lingering};
+use lingering::{InsertId, Kept, Left, Lingering};
 use login::{LoggedIn, LoginError};
 use prepared::PreparedStatements;
 use registry::{Registered, Registry};
@@ -79,6 +81,8 @@ pub struct Session {
     tracks: Tracks,
     binding: Binding,
     pins: Pins,
+    /// For how long a connection is kept that only user variables pin.
+    kept: Kept,
     lingering: Option<Lingering>,
     insert_id: InsertId,
     prepared: PreparedStatements,
@@ -193,6 +197,7 @@ impl Session {
             tracks: Tracks::default(),
             binding: Binding::Free,
             pins: Pins::default(),
+            kept: Kept { wanted_from: Instant::now(), until: Instant::now() },
             lingering: None,
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),

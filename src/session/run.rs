@@ -226,6 +226,7 @@ impl Session {
         shape: Shape,
     ) -> Result<(), Failure> {
         let _changing = self.changes_code(statement);
+        self.carry_before(statement).await?;
         let mut attempts = Attempts::default();
         loop {
             let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
