@@ -7,6 +7,7 @@ pub mod accounts;
 mod attributes;
 mod binding;
 mod bulk;
+mod carry;
 mod catch_up;
 mod client;
 mod context;
@@ -28,7 +29,7 @@ mod route;
 mod run;
 mod settle;
 mod statements;
-mod user_variables;
+mod value;
 pub mod writes;
 
 use std::{
@@ -62,7 +63,7 @@ use binding::{Binding, Pins};
 use client::Packet;
 use hint_stack::HintStack;
 use learn::Tracks;
-use lingering::{InsertId, Left, Lingering};
+use lingering::{InsertId, Kept, Left, Lingering};
 use login::{LoggedIn, LoginError};
 use prepared::PreparedStatements;
 use registry::{Registered, Registry};
@@ -81,6 +82,8 @@ pub struct Session {
     tracks: Tracks,
     binding: Binding,
     pins: Pins,
+    /// For how long a connection is kept that only user variables pin.
+    kept: Kept,
     lingering: Option<Lingering>,
     insert_id: InsertId,
     prepared: PreparedStatements,
@@ -97,7 +100,7 @@ pub struct Session {
     /// Whose writes its user's reads must see.
     consistency: Consistency,
     /// What the borrowed connection kept of the statement before.
-    kept: Needs,
+    kept_before: Needs,
     /// Whether a COM_PING, or a COM_STMT_RESET, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
@@ -197,6 +200,7 @@ impl Session {
             tracks: Tracks::default(),
             binding: Binding::Free,
             pins: Pins::default(),
+            kept: Kept { wanted_from: Instant::now(), until: Instant::now() },
             lingering: None,
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
@@ -206,7 +210,7 @@ impl Session {
             own_writes: Frontier::default(),
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
-            kept: Needs::NONE,
+            kept_before: Needs::NONE,
             pinged: false,
             wishes: Wishes::default(),
             wishes_aside: None,

@@ -226,6 +226,7 @@ impl Session {
         shape: Shape,
     ) -> Result<(), Failure> {
         let _changing = self.changes_code(statement);
+        self.carry_before(statement).await?;
         let mut attempts = Attempts::default();
         loop {
             let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
@@ -247,7 +248,7 @@ impl Session {
             Box::pin(self.await_reopened(refused)).await?;
         }
         self.route.forget_last();
-        self.kept = Needs::NONE;
+        self.kept_before = Needs::NONE;
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -341,7 +342,7 @@ impl Session {
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
         let role = role_of(&lingering.lease);
-        self.kept = lingering.keeps;
+        self.kept_before = lingering.keeps;
         Ok(Borrowed { lease: lingering.lease, role, reason, bound: false, wait: None })
     }
 
@@ -368,7 +369,7 @@ impl Session {
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
             if !lingering.lease.is_stale() && self.context.published.serves(&term) {
-                self.kept = lingering.keeps;
+                self.kept_before = lingering.keeps;
                 return Ok(Ok(Borrowed {
                     lease: lingering.lease,
                     role: Role::Primary,

@@ -157,6 +157,9 @@ impl Session {
     ) -> Result<(), Failure> {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
+        if !matches!(place, Place::Own(_)) {
+            self.carry_before(&executed.statement).await?;
+        }
         let mut attempts = Attempts::default();
         let mut own = match place {
             Place::Own(lease) => Some(lease),
