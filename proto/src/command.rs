@@ -32,6 +32,8 @@ pub enum Command<'a> {
     Prepare(&'a [u8]),
     /// COM_STMT_EXECUTE; the rest is read by [`crate::execute::Execute`].
     Execute(u32),
+    /// COM_STMT_BULK_EXECUTE, MariaDB's; all of it is read by [`crate::bulk::Bulk`].
+    BulkExecute,
     /// COM_STMT_SEND_LONG_DATA: a piece of a parameter; no answer.
     SendLongData(u32),
     /// COM_STMT_CLOSE: no answer.
@@ -71,6 +73,7 @@ pub mod code {
     pub const STMT_FETCH: u8 = 0x1c;
     pub const BINLOG_DUMP_GTID: u8 = 0x1e;
     pub const RESET_CONNECTION: u8 = 0x1f;
+    pub const STMT_BULK_EXECUTE: u8 = 0xfa;
 }
 
 impl<'a> Command<'a> {
@@ -95,6 +98,7 @@ impl<'a> Command<'a> {
             code::RESET_CONNECTION => Self::ResetConnection,
             code::STMT_PREPARE => Self::Prepare(reader.take_rest()),
             code::STMT_EXECUTE => Self::Execute(reader.u32()?),
+            code::STMT_BULK_EXECUTE => Self::BulkExecute,
             code::STMT_SEND_LONG_DATA => Self::SendLongData(reader.u32()?),
             code::STMT_CLOSE => Self::CloseStatement(reader.u32()?),
             code::STMT_RESET => Self::ResetStatement(reader.u32()?),
@@ -108,7 +112,7 @@ impl<'a> Command<'a> {
     /// What the server's answer looks like.
     pub fn shape(&self) -> Shape {
         match self {
-            Self::Query(_) | Self::Execute(_) => Shape::Query,
+            Self::Query(_) | Self::Execute(_) | Self::BulkExecute => Shape::Query,
             Self::Prepare(_) => Shape::Prepare,
             Self::Fetch(_) => Shape::Rows,
             Self::FieldList(_) => Shape::FieldList,

@@ -8,8 +8,12 @@ use crate::{
 /// Bytes in the random challenge of a greeting.
 pub const NONCE: usize = 20;
 
+/// MARIADB_CLIENT_STMT_BULK_OPERATIONS, of the extended capabilities: COM_STMT_BULK_EXECUTE.
+pub const BULK_OPERATIONS: u32 = 1 << 2;
 /// MARIADB_CLIENT_EXTENDED_METADATA, of the extended capabilities: column definitions name finer types.
 pub const EXTENDED_METADATA: u32 = 1 << 3;
+/// MARIADB_CLIENT_BULK_UNIT_RESULTS, of the extended capabilities: COM_STMT_BULK_EXECUTE may ask what each row has done.
+pub const BULK_UNIT_RESULTS: u32 = 1 << 5;
 
 /// Extended capabilities are there where CLIENT_LONG_PASSWORD is not: to MariaDB that flag means "MySQL".
 fn extended(capabilities: CapabilityFlags, bytes: u32) -> u32 {

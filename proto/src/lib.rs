@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod auth;
+pub mod bulk;
 pub mod command;
 pub mod connect;
 mod error;

@@ -328,7 +328,7 @@ pub(super) async fn read_own(
             return Err(io::Error::new(io::ErrorKind::InvalidData, "an unexpectedly large answer"));
         }
     }
-    (outcome.columns, outcome.rows) = result_set(&taken);
+    result_set(&taken, &mut outcome);
     Ok(outcome)
 }
 
@@ -341,6 +341,15 @@ pub const UNWANTED_LIMIT: usize = 64 << 10;
 /// The values of one row; `None` is NULL.
 pub type Row = Vec<Option<Vec<u8>>>;
 
+/// What a column's definition says of its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ColumnType {
+    /// MySQL manual, "Column Definition": int<1> type.
+    pub code: u8,
+    /// Whether `UNSIGNED_FLAG` is set.
+    pub is_unsigned: bool,
+}
+
 /// The answer to one of dauphin's own commands.
 #[derive(Debug, Default)]
 pub struct Own {
@@ -348,6 +357,8 @@ pub struct Own {
     pub error: Option<super::connect::ServerError>,
     /// The names of its columns.
     pub columns: Vec<String>,
+    /// Their types.
+    pub types: Vec<ColumnType>,
     /// The rows of a text result set.
     pub rows: Vec<Row>,
     /// The payload of COM_STMT_PREPARE_OK.
@@ -381,23 +392,34 @@ impl Own {
     }
 }
 
-/// The columns' names and the rows in the packets of one text result set.
-fn result_set(mut packets: &[u8]) -> (Vec<String>, Vec<Row>) {
+/// The columns and the rows in the packets of one text result set.
+fn result_set(mut packets: &[u8], own: &mut Own) {
     let mut payloads = std::iter::from_fn(|| {
         let packet = dauphin_proto::packet::whole(packets)?;
         packets = &packets[packet.len()..];
         Some(&packet[HEADER..])
     });
     let count = payloads.next().and_then(|payload| Reader::new(payload, "a column count").lenenc().ok());
-    let columns = payloads.by_ref().take(count.unwrap_or_default() as usize).map(column_name).collect();
-    (columns, payloads.map(values).collect())
+    let definitions = payloads.by_ref().take(count.unwrap_or_default() as usize);
+    (own.columns, own.types) = definitions.map(column).unzip();
+    own.rows = payloads.map(values).collect();
 }
 
-/// The fifth field of a column definition: the name, after catalog, schema, table and original table.
-fn column_name(definition: &[u8]) -> String {
+/// A column definition's name, which is its fifth field, after catalog, schema, table and original table; and its type.
+fn column(definition: &[u8]) -> (String, ColumnType) {
+    const UNSIGNED_FLAG: u16 = 32;
     let mut reader = Reader::new(definition, "a column definition");
     let name = (0..5).try_fold(&[][..], |_, _| reader.lenenc_bytes()).unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
+    let mut kind = || {
+        reader.lenenc_bytes()?; // org_name
+        reader.lenenc()?; // length of fixed length fields
+        reader.u16()?; // character_set
+        reader.u32()?; // column_length
+        Ok::<_, dauphin_proto::ProtocolError>((reader.u8()?, reader.u16()?))
+    };
+    let (code, flags) = kind().unwrap_or_default();
+    let kind = ColumnType { code, is_unsigned: flags & UNSIGNED_FLAG != 0 };
+    (String::from_utf8_lossy(name).into_owned(), kind)
 }
 
 fn values(row: &[u8]) -> Row {

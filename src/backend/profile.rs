@@ -1,6 +1,6 @@
 //! How a backend connection is logged in, apart from the account: what a client negotiated and a server acts upon.
 
-use dauphin_proto::{CapabilityFlags, command::Queries, connect::EXTENDED_METADATA};
+use dauphin_proto::{CapabilityFlags, command::Queries, connect};
 
 use crate::topology::{Flavour, flavour::Version};
 
@@ -126,7 +126,34 @@ pub fn offered_to_clients(version: Option<&Version>) -> CapabilityFlags {
 
 /// The same of MariaDB's extended capabilities.
 pub fn offered_extended(version: Option<&Version>) -> u32 {
-    // MariaDB has it since 10.5.2.
-    let has = version.is_some_and(|known| known.flavour == Flavour::MariaDb && known.number >= 100_502);
-    if has { EXTENDED_METADATA } else { 0 }
+    let number =
+        version.filter(|known| known.flavour == Flavour::MariaDb).map_or(0, |version| version.number);
+    // Since when MariaDB has them.
+    let since = [
+        (100_207, connect::BULK_OPERATIONS),
+        (100_502, connect::EXTENDED_METADATA),
+        (110_501, connect::BULK_UNIT_RESULTS),
+    ];
+    since.iter().filter(|(first, _)| number >= *first).fold(0, |offered, (_, bit)| offered | bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extended_capabilities_are_offered_where_servers_have_them() {
+        let check = |version: &str, expected: u32| {
+            assert_eq!(offered_extended(Some(&Version::parse(version))), expected, "{version}");
+        };
+        let (bulk, metadata, units) =
+            (connect::BULK_OPERATIONS, connect::EXTENDED_METADATA, connect::BULK_UNIT_RESULTS);
+        check("9.7.4", 0);
+        check("5.5.5-10.2.6-MariaDB", 0);
+        check("5.5.5-10.4.34-MariaDB", bulk);
+        check("5.5.5-10.11.6-MariaDB", bulk | metadata);
+        check("11.4.2-MariaDB", bulk | metadata);
+        check("11.8.6-MariaDB-4 from Debian", bulk | metadata | units);
+        assert_eq!(offered_extended(None), 0);
+    }
 }

@@ -142,9 +142,10 @@ impl Accounts {
         (old.id != account.id).then_some(old)
     }
 
-    /// Somebody has changed accounts or privileges. The next login of each user is a server's to judge, and is a new account:
-    /// a connection keeps the privileges on its default schema and on all schemas that it was opened with, and only
-    /// sessions that are as old may go on with them (MySQL manual, "When Privilege Changes Take Effect").
+    /// Somebody has changed accounts, privileges or global variables. The next login of each user is a server's to judge, and
+    /// is a new account: a connection keeps the session variables' defaults that it was opened with, and the privileges on
+    /// its default schema and on all schemas, and only sessions that are as old may go on with them (MySQL manual, "When
+    /// Privilege Changes Take Effect").
     pub fn doubt_all(&self) {
         self.known.lock().values_mut().for_each(|entry| entry.doubted = true);
     }

@@ -111,6 +111,8 @@ pub struct Pins {
     handlers: HashSet<Box<str>>,
     text_prepared: HashSet<Box<str>>,
     user_variables: HashSet<Box<str>>,
+    /// Those of them whose values cannot be carried as literals.
+    uncarried: HashSet<Box<str>>,
     /// Code that is not seen here may have set some.
     hidden_user_variables: bool,
     variables: HashSet<Box<str>>,
@@ -182,13 +184,33 @@ impl Pins {
         None
     }
 
-    /// The user variables that only the connection knows.
-    pub fn user_variables(&self) -> impl Iterator<Item = &str> {
-        self.user_variables.iter().map(|name| &**name)
-    }
-
     fn holds_user_variables(&self) -> bool {
         self.hidden_user_variables || !self.user_variables.is_empty()
+    }
+
+    /// Whether nothing pins the session but user variables whose values may be read and carried.
+    pub fn may_be_carried(&self) -> bool {
+        self.any() == Some(PinReason::UserVariable)
+            && !self.hidden_user_variables
+            && self.uncarried.is_empty()
+    }
+
+    /// The user variables whose values only the connection has.
+    pub fn user_variables(&self) -> Vec<Box<str>> {
+        self.user_variables.iter().cloned().collect()
+    }
+
+    /// The value of a user variable is known by now.
+    pub fn carried(&mut self, name: &str) {
+        self.user_variables.remove(name);
+        self.uncarried.remove(name);
+    }
+
+    /// The value of a user variable can only be had from its connection, until it is set anew.
+    pub fn not_carried(&mut self, name: &str) {
+        if self.user_variables.contains(name) {
+            self.uncarried.insert(name.into());
+        }
     }
 
     /// A statement with these changes has succeeded. `unexplained`: the server says that state has changed, and no
@@ -219,6 +241,8 @@ impl Pins {
                     self.unknown |= code.may_set && !reports_later;
                     self.learn_unreported(*code);
                 }
+                // It may have been assigned in an earlier row than the one that failed.
+                Change::UserVariable { value: None, .. } => self.learn_one(change),
                 _ => {}
             }
         }
@@ -226,10 +250,9 @@ impl Pins {
 
     fn learn_one(&mut self, change: &Change) {
         match change {
-            Change::UserVariable { name, value: Some(literal) } if literal.is_ascii() => {
-                self.user_variables.remove(name);
-            }
+            Change::UserVariable { name, value: Some(literal) } if literal.is_ascii() => self.carried(name),
             Change::UserVariable { name, .. } => {
+                self.uncarried.remove(name);
                 self.user_variables.insert(name.clone());
             }
             Change::TransactionOnce => self.next_transaction = true,

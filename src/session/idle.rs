@@ -1,4 +1,4 @@
-//! Between two commands: how long the previous statement's connection is kept, and how long the client may say nothing.
+//! Between two commands: how long a connection is kept that may be given back, and how long the client may say nothing.
 
 use std::{io, time::Duration};
 
@@ -22,17 +22,26 @@ impl Session {
         }
     }
 
-    /// Waits for a command; meanwhile the previous statement's connection is kept for its time and then given back.
+    /// Waits for a command; meanwhile the previous statement's connection is kept for its time and then given back, and so
+    /// is one that only user variables pin.
     async fn command_or_due(&mut self) -> io::Result<Option<Packet>> {
         loop {
-            let Some(lingering) = &self.lingering else { return self.client.command().await };
-            let due = lingering.due();
+            let due = match (&self.lingering, self.carriable()) {
+                (Some(lingering), _) => lingering.kept.due(&lingering.lease),
+                (None, Some(lease)) => self.kept.due(lease),
+                (None, None) => return self.client.command().await,
+            };
             tokio::select! {
                 biased;
                 command = self.client.command() => return command,
                 () = due => {}
             }
-            self.let_go().await;
+            if self.lingering.is_some() {
+                self.let_go().await;
+            } else {
+                // Rare, and large: not a part of every session's future.
+                Box::pin(self.carry_idle()).await;
+            }
         }
     }
 

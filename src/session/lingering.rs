@@ -21,17 +21,24 @@ pub struct Lingering {
     pub lease: Lease,
     /// What can be asked for.
     pub keeps: Needs,
+    /// For how long.
+    pub kept: Kept,
+}
+
+/// For how long a connection is kept for what may be asked of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
     /// Since when it is given back to whoever waits for one.
     pub wanted_from: Instant,
     /// When it is given back to the pool.
     pub until: Instant,
 }
 
-impl Lingering {
+impl Kept {
     /// Completes when the connection is to be given back: its time is up, others wait for one, or its server is to be left.
-    pub fn due(&self) -> impl Future<Output = ()> + use<> {
-        let server = self.lease.server().clone();
-        let (wanted_from, until) = (self.wanted_from, self.until);
+    pub fn due(self, lease: &Lease) -> impl Future<Output = ()> + use<> {
+        let server = lease.server().clone();
+        let Self { wanted_from, until } = self;
         async move {
             let wanted = async {
                 tokio::time::sleep_until(wanted_from).await;
@@ -110,7 +117,7 @@ impl InsertId {
 
 /// What a connection is to be again after a COM_PING.
 enum From {
-    Lingering { keeps: Needs, wanted_from: Instant, until: Instant },
+    Lingering { keeps: Needs, kept: Kept },
     Transaction,
     Pinned,
 }
@@ -119,10 +126,10 @@ impl Session {
     /// COM_PING: answered here, unless the previous statement's connection is at hand, where it resets ROW_COUNT().
     pub(super) async fn ping(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
         self.pinged = true;
-        let (lease, from) = if let Some(Lingering { lease, keeps, wanted_from, until }) =
+        let (lease, from) = if let Some(Lingering { lease, keeps, kept }) =
             self.lingering.take_if(|lingering| !lingering.lease.is_stale())
         {
-            (lease, From::Lingering { keeps, wanted_from, until })
+            (lease, From::Lingering { keeps, kept })
         } else {
             match std::mem::take(&mut self.binding) {
                 Binding::Transaction(lease) if self.last_on_binding => (lease, From::Transaction),
@@ -141,8 +148,8 @@ impl Session {
             .await;
         self.route.last = last;
         match (outcome, from) {
-            (Ok((lease, _)), From::Lingering { keeps, wanted_from, until }) => {
-                self.lingering = Some(Lingering { lease, keeps, wanted_from, until });
+            (Ok((lease, _)), From::Lingering { keeps, kept }) => {
+                self.lingering = Some(Lingering { lease, keeps, kept });
             }
             (Ok((lease, _)), From::Transaction) => self.binding = Binding::Transaction(lease),
             (Ok((lease, _)), From::Pinned) => self.binding = Binding::Pinned(lease),

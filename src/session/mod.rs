@@ -6,6 +6,8 @@
 pub mod accounts;
 mod attributes;
 mod binding;
+mod bulk;
+mod carry;
 mod catch_up;
 mod client;
 mod context;
@@ -27,7 +29,7 @@ mod route;
 mod run;
 mod settle;
 mod statements;
-mod user_variables;
+mod value;
 pub mod writes;
 
 use std::{
@@ -54,14 +56,14 @@ use crate::{
     config::Consistency,
     error::{Answer, ClientError},
     fault::{ClientFault, is_garbage},
-    sql::{Access, Charset, LagLimit, Syntax},
+    sql::{Access, Charset, LagLimit, Needs, Syntax},
     topology::{Flavour, gtid::Frontier},
 };
 use binding::{Binding, Pins};
 use client::Packet;
 use hint_stack::HintStack;
 use learn::Tracks;
-use lingering::{InsertId, Left, Lingering};
+use lingering::{InsertId, Kept, Left, Lingering};
 use login::{LoggedIn, LoginError};
 use prepared::PreparedStatements;
 use registry::{Registered, Registry};
@@ -80,6 +82,8 @@ pub struct Session {
     tracks: Tracks,
     binding: Binding,
     pins: Pins,
+    /// For how long a connection is kept that only user variables pin.
+    kept: Kept,
     lingering: Option<Lingering>,
     insert_id: InsertId,
     prepared: PreparedStatements,
@@ -95,7 +99,9 @@ pub struct Session {
     tokens: TransactionTokens,
     /// Whose writes its user's reads must see.
     consistency: Consistency,
-    /// Whether a COM_PING, or a COM_STMT_PREPARE, has come since the last statement.
+    /// What the borrowed connection kept of the statement before.
+    kept_before: Needs,
+    /// Whether a COM_PING, or a COM_STMT_RESET, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
     /// The session's own, while a statement's attributes say otherwise.
@@ -194,6 +200,7 @@ impl Session {
             tracks: Tracks::default(),
             binding: Binding::Free,
             pins: Pins::default(),
+            kept: Kept { wanted_from: Instant::now(), until: Instant::now() },
             lingering: None,
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
@@ -203,6 +210,7 @@ impl Session {
             own_writes: Frontier::default(),
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
+            kept_before: Needs::NONE,
             pinged: false,
             wishes: Wishes::default(),
             wishes_aside: None,
@@ -322,6 +330,7 @@ impl Session {
             }
             Command::Prepare(_) => self.prepare(&mut packet).await?,
             Command::Execute(id) => self.execute(&mut packet, id).await?,
+            Command::BulkExecute => Box::pin(self.bulk_execute(&mut packet)).await?,
             Command::SendLongData(id) => self.send_long_data(&mut packet, id).await?,
             Command::CloseStatement(id) => self.close_statement(id),
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
@@ -373,7 +382,6 @@ impl Session {
     /// As after a new login, but for the account. Connections with something of the session on them are closed, which
     /// rolls back, unlocks and drops as the server would.
     fn reset(&mut self, schema: Option<Vec<u8>>) {
-        drop(self.binding.take());
         self.lingering = None;
         self.pins = Pins::default();
         for statement in self.prepared.drain() {

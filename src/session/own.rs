@@ -4,6 +4,7 @@ use dauphin_proto::reply;
 
 use super::{
     Session, SessionError, Wishes,
+    binding::Binding,
     client::Packet,
     freshness::of_hint,
     route::{self, Last, Role},
@@ -41,8 +42,14 @@ impl Session {
         let syntax = self.syntax();
         let statement = self.context.classifications.classify(text, &syntax);
         let statement = self.resolved(statement).await;
-        let wanted = self.wanted(&statement);
+        let wanted = self.wanted(&statement).into_owned();
+        // What would be carried first would not pin it.
+        let is_carried = self.is_carried_before(&statement);
+        let aside = if is_carried { std::mem::take(&mut self.binding) } else { Binding::Free };
         let decision = self.decide(&statement, &Attempts::default(), &wanted);
+        if is_carried {
+            self.binding = aside;
+        }
         let table = self.context.published.load_full();
         let (server, role) = match &decision.target {
             Target::Replica(server) => (Some(server.clone()), self.role_now(server)),

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use dauphin_proto::bulk::LAST_PREPARED;
+
 use crate::{
     backend::{Lease, prepared::Source},
     sql::Statement,
@@ -16,6 +18,8 @@ pub struct PreparedStatement {
     pub statement: Arc<Statement>,
     /// How many parameters it has.
     pub parameters: u16,
+    /// How many columns its result has; 0 for none.
+    pub columns: u16,
     /// The parameters' types, as the client last said them.
     pub types: Option<Box<[u8]>>,
     /// Where its cursor or its long data is.
@@ -39,12 +43,14 @@ pub enum Place {
 pub struct PreparedStatements {
     by_id: HashMap<u32, PreparedStatement>,
     last_id: u32,
+    /// What [`LAST_PREPARED`] stands for: the last statement, if preparing it went well.
+    last: Option<u32>,
 }
 
 impl PreparedStatements {
     /// The id that the next statement will have.
     pub fn next_id(&mut self) -> u32 {
-        self.last_id = self.last_id.wrapping_add(1).max(1);
+        self.last_id = if self.last_id + 1 == LAST_PREPARED { 1 } else { self.last_id + 1 };
         self.last_id
     }
 
@@ -53,18 +59,24 @@ impl PreparedStatements {
         self.by_id.insert(id, statement);
     }
 
+    /// [`LAST_PREPARED`] stands for the statement of this id from now on, or for none.
+    pub fn note_last(&mut self, id: Option<u32>) {
+        self.last = id;
+    }
+
     /// The statement of this id.
     pub fn get(&mut self, id: u32) -> Option<&mut PreparedStatement> {
-        self.by_id.get_mut(&id)
+        self.by_id.get_mut(&self.last.filter(|_| id == LAST_PREPARED).unwrap_or(id))
     }
 
     /// Forgets the statement.
     pub fn remove(&mut self, id: u32) -> Option<PreparedStatement> {
-        self.by_id.remove(&id)
+        self.by_id.remove(&self.last.filter(|_| id == LAST_PREPARED).unwrap_or(id))
     }
 
     /// Forgets all of them.
     pub fn drain(&mut self) -> impl Iterator<Item = PreparedStatement> + use<> {
+        self.last = None;
         std::mem::take(&mut self.by_id).into_values()
     }
 

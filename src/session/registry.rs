@@ -360,6 +360,12 @@ impl Entry {
         self.activity.store(activity.word(self.micros(now)), Ordering::Relaxed);
     }
 
+    /// The idle session has no connection of its own any more.
+    pub(super) fn is_free(&self) {
+        self.bound.store(0, Ordering::Relaxed);
+        self.pin.store(0, Ordering::Relaxed);
+    }
+
     fn close_if_idle(&self) {
         let word = self.activity.load(Ordering::Relaxed);
         let (activity, since_us) = Activity::of_word(word);

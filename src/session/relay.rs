@@ -71,6 +71,8 @@ pub struct Outcome {
     pub warnings: u16,
     /// The number of the server's error, if one ended the response.
     pub error: Option<u16>,
+    /// The error itself, where the client is still to be told.
+    pub untold: Option<ServerError>,
     /// The id that an OK packet named for an AUTO_INCREMENT column; 0 for none.
     pub inserted: u64,
     /// Whether a statement without a result set succeeded.
@@ -94,6 +96,8 @@ pub enum Relayed {
     Whole(Lease, Box<Outcome>),
     /// The first packet was an error that was to be withheld: the client has got nothing.
     Withheld(Lease, ServerError),
+    /// The first packet was an error that the caller is to tell the client.
+    Untold(Lease, ServerError),
 }
 
 /// Why forwarding failed.
@@ -121,6 +125,8 @@ pub struct Manner<'a> {
     pub statement_id: Option<u32>,
     /// Errors that, as the first packet, are not for the client.
     pub withhold: &'a [u16],
+    /// Whether the caller tells the client of all others, where they come first.
+    pub tells_errors: bool,
     /// The largest buffer for a response that keeps coming.
     pub result_buffer: usize,
     /// What the one row of the response is to say: see [`one_value`].
@@ -174,6 +180,10 @@ pub async fn relay(
                 let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
                 return Ok(Relayed::Withheld(lease, error));
             }
+            Passed::Untold(error) => {
+                let lease = exchange.finish().map_err(|lost| relay.lost(lost))?;
+                return Ok(Relayed::Untold(lease, error));
+            }
         }
         exchange.widen(relay.manner.result_buffer);
     }
@@ -188,6 +198,7 @@ enum Passed {
     On,
     FileWanted,
     Withheld(ServerError),
+    Untold(ServerError),
 }
 
 struct Relay<'a> {
@@ -248,6 +259,16 @@ impl Relay<'_> {
                         self.rewritten.clear();
                         exchange.advance(at + length);
                         return Ok(Passed::Withheld(error));
+                    }
+                    if kind == Kind::Err
+                        && at == 0
+                        && !self.delivered
+                        && self.manner.tells_errors
+                        && let Ok(error) = reply::Err::parse(&packet[HEADER..])
+                    {
+                        let error = error.into();
+                        exchange.advance(length);
+                        return Ok(Passed::Untold(error));
                     }
                     let before = at;
                     match self.look_into(packet, kind) {

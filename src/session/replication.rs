@@ -33,8 +33,7 @@ impl Session {
         }
         let Some(lease) = self.binding.take() else { return };
         self.prepared.binding_ended();
-        let names: Vec<_> =
-            self.pins.user_variables().filter(|name| name.is_ascii()).map(Into::into).collect();
+        let names = self.pins.user_variables();
         if !names.is_empty() {
             // Closed, whatever comes of it.
             drop(self.carry_user_variables(lease, names).await);

@@ -226,6 +226,7 @@ impl Session {
         shape: Shape,
     ) -> Result<(), Failure> {
         let _changing = self.changes_code(statement);
+        self.carry_before(statement).await?;
         let mut attempts = Attempts::default();
         loop {
             let Some(borrowed) = self.borrow(statement, &mut attempts).await? else { continue };
@@ -247,6 +248,7 @@ impl Session {
             Box::pin(self.await_reopened(refused)).await?;
         }
         self.route.forget_last();
+        self.kept_before = Needs::NONE;
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -274,7 +276,7 @@ impl Session {
             in_transaction: matches!(self.binding, Binding::Transaction(_)),
             pinned: self.pinned(statement),
             has_primary: self.binding.lease().is_some_and(Lease::is_for_writes),
-            previous: self.lingering.as_ref().map_or(Needs::NONE, |lingering| lingering.keeps),
+            previous: self.previous(statement),
             autocommit: self.state.autocommit() && relay::has(self.status, status::AUTOCOMMIT),
             serializable: self.is_serializable(),
             auto_is_null: self.state.variable("sql_auto_is_null").is_some_and(is_on),
@@ -291,6 +293,14 @@ impl Session {
             demand: self.demand(statement, wanted),
         };
         decide(statement, situation, &self.context.published.load(), &self.context.published)
+    }
+
+    /// What the previous statement's connection has for this one, if that may run there.
+    fn previous(&self, statement: &Statement) -> Needs {
+        let may_run = |lingering: &&Lingering| {
+            role_of(&lingering.lease) == Role::Primary || self.may_run_on_replica(statement, false)
+        };
+        self.lingering.as_ref().filter(may_run).map_or(Needs::NONE, |lingering| lingering.keeps)
     }
 
     /// The word for what keeps `statement` on the pinned connection, if something does.
@@ -332,6 +342,7 @@ impl Session {
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
         let role = role_of(&lingering.lease);
+        self.kept_before = lingering.keeps;
         Ok(Borrowed { lease: lingering.lease, role, reason, bound: false, wait: None })
     }
 
@@ -358,6 +369,7 @@ impl Session {
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
             if !lingering.lease.is_stale() && self.context.published.serves(&term) {
+                self.kept_before = lingering.keeps;
                 return Ok(Ok(Borrowed {
                     lease: lingering.lease,
                     role: Role::Primary,
@@ -646,9 +658,9 @@ impl Session {
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
             catch_up.like_previous(self.flavour(), self.left);
-            if self.pinged {
-                catch_up.ping();
-            }
+        }
+        if self.pinged && statement.needs.contains(Needs::ROW_COUNT) {
+            catch_up.ping();
         }
         Ok(catch_up)
     }
@@ -672,7 +684,7 @@ impl Session {
     /// An ordinary response of this shape.
     pub(super) fn manner(&self, shape: Shape) -> Manner<'static> {
         let result_buffer = self.context.config.limits.result_buffer;
-        Manner { shape, statement_id: None, withhold: &[], result_buffer, value: None }
+        Manner { shape, statement_id: None, withhold: &[], tells_errors: false, result_buffer, value: None }
     }
 
     /// What the session knows of the one value that the statement asks for. `elsewhere`: it was sent to another connection
@@ -714,6 +726,11 @@ impl Session {
             Ok(Relayed::Whole(lease, outcome)) => {
                 self.context.metrics.relayed(outcome.bytes);
                 Ok(Attempt::Done((lease, outcome)))
+            }
+            Ok(Relayed::Untold(lease, error)) => {
+                let (code, untold) = (Some(error.code), Some(error));
+                let outcome = Outcome { error: code, warnings: 1, untold, ..Outcome::default() };
+                Ok(Attempt::Done((lease, Box::new(outcome))))
             }
             Ok(Relayed::Withheld(lease, error)) if error.code == SHUTTING_DOWN => {
                 drop(lease);

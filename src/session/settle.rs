@@ -10,7 +10,7 @@ use super::{
     binding::{Binding, Pins},
     client::Packet,
     learn,
-    lingering::{InsertId, Left, Lingering},
+    lingering::{InsertId, Kept, Left, Lingering},
     relay::{Outcome, has},
     route::Role,
     run::role_of,
@@ -50,9 +50,9 @@ impl Session {
             lease = asked;
         }
         let succeeded = outcome.error.is_none();
-        // Preparing a statement does to what can be asked for what a COM_PING does.
-        self.pinged = outcome.prepared.is_some();
-        if !self.pinged {
+        // Preparing a statement leaves ROW_COUNT() and FOUND_ROWS() as they were (seen on MySQL 9.7 and MariaDB 11.8).
+        if outcome.prepared.is_none() {
+            self.pinged = false;
             self.left = match (succeeded, outcome.ok) {
                 (true, true) => Left::Changed(outcome.affected),
                 (true, false) => Left::Rows(outcome.rows),
@@ -66,12 +66,18 @@ impl Session {
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
         }
-        if statement.reason == Reason::Account {
+        if let Some(lingering) = &mut self.lingering {
+            // It ran beside that connection, whose statement is not the last one any more.
+            lingering.keeps = lingering.keeps.without(gone_after(outcome));
+        }
+        // Connections keep the privileges and the defaults that they were opened with.
+        if statement.reason == Reason::Account || statement.changes.contains(&Change::GlobalState) {
             self.context.accounts.doubt_all();
         }
-        if succeeded && statement.is_get_diagnostics() && self.is_left_behind(&lease) {
+        let left_behind = self.left_behind(&lease, statement, succeeded);
+        if !left_behind.is_empty() {
             // Rare, and large: not a part of every session's future.
-            let Some(asked) = Box::pin(self.carry_diagnostics(lease, statement)).await else {
+            let Some(asked) = Box::pin(self.carry_or_give_up(lease, left_behind)).await else {
                 return self.lose_binding(was_bound);
             };
             lease = asked;
@@ -170,7 +176,9 @@ impl Session {
                 for (at, (name, value)) in names.iter().zip(values).enumerate() {
                     let before = first.rows.first().and_then(|values| values.get(at));
                     if before == Some(value) {
-                        state.variables.insert((*name).into(), value.clone().unwrap_or_default().into());
+                        state
+                            .variables
+                            .insert((*name).into(), narrowed(value.as_deref().unwrap_or_default()));
                     } else {
                         state.variables.remove(*name);
                     }
@@ -180,25 +188,6 @@ impl Session {
             None => names.iter().for_each(|name| self.pins.variable(name)),
         }
         exchange.finish().ok()
-    }
-
-    /// Whether the session does not stay on this connection, whatever it has set there.
-    fn is_left_behind(&self, lease: &Lease) -> bool {
-        self.binding.lease().is_some()
-            || role_of(lease) == Role::Replica && !has(self.status, status::IN_TRANS)
-    }
-
-    /// Reads what GET DIAGNOSTICS has put into user variables, to be carried as literals; `None` if the connection is lost.
-    async fn carry_diagnostics(&mut self, lease: Lease, statement: &Statement) -> Option<Lease> {
-        let set = |change: &Change| match change {
-            Change::UserVariable { name, .. } => Some(name.clone()),
-            _ => None,
-        };
-        let names: Vec<Box<str>> = statement.changes.iter().filter_map(set).collect();
-        if names.is_empty() || !names.iter().all(|name| name.is_ascii()) {
-            return Some(lease);
-        }
-        self.carry_user_variables(lease, names).await
     }
 
     /// Asks the connection whether its transaction is still open; `None` if it is lost.
@@ -299,6 +288,7 @@ impl Session {
         if in_transaction {
             self.binding = Binding::Transaction(lease);
         } else if !self.pins.is_empty() || self.prepared.on_binding() {
+            self.kept = self.kept_for(self.keeps(&lease, statement, outcome));
             self.binding = Binding::Pinned(lease);
         } else {
             self.linger(lease, statement, outcome).await;
@@ -332,6 +322,18 @@ impl Session {
     }
 
     async fn linger(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome) {
+        let keeps = self.keeps(&lease, statement, outcome);
+        if keeps.is_empty()
+            || self.context.config.pool.linger.is_zero() && !keeps.contains(Needs::LAST_INSERT_ID)
+        {
+            return lease.release();
+        }
+        self.let_go().await;
+        self.lingering = Some(Lingering { lease, keeps, kept: self.kept_for(keeps) });
+    }
+
+    /// What the session may ask of this connection and of no other.
+    fn keeps(&self, lease: &Lease, statement: &Statement, outcome: &Outcome) -> Needs {
         let mut keeps = Needs::NONE;
         if outcome.warnings > 0 || outcome.error.is_some() || statement.reason == Reason::Diagnostics {
             keeps |= Needs::DIAGNOSTICS;
@@ -344,23 +346,25 @@ impl Session {
         if outcome.ok && statement.effect == Effect::Write {
             keeps |= Needs::ROW_COUNT;
         }
-        if self.insert_id.is_on(&lease) {
+        if outcome.prepared.is_some() {
+            keeps |= self.kept_before.without(gone_after(outcome));
+        }
+        if self.insert_id.is_on(lease) {
             keeps |= Needs::LAST_INSERT_ID;
         }
-        let pool = &self.context.config.pool;
-        let (linger, with_warnings) = (pool.linger, pool.linger.max(pool.linger_warnings));
-        if keeps.is_empty() || linger.is_zero() && !keeps.contains(Needs::LAST_INSERT_ID) {
-            return lease.release();
-        }
-        self.let_go().await;
-        let now = Instant::now();
+        keeps
+    }
+
+    /// For how long a connection is kept that may be asked for this.
+    pub(super) fn kept_for(&self, keeps: Needs) -> Kept {
+        let (pool, now) = (&self.context.config.pool, Instant::now());
+        let linger = pool.linger;
         // Warnings are rare and nowhere else: they are worth a connection that nobody else wants.
-        let (wanted_from, until) = if keeps.contains(Needs::DIAGNOSTICS) {
-            (now + linger.min(GRACE), now + with_warnings)
+        if keeps.contains(Needs::DIAGNOSTICS) {
+            Kept { wanted_from: now + linger.min(GRACE), until: now + linger.max(pool.linger_warnings) }
         } else {
-            (now, now + linger)
-        };
-        self.lingering = Some(Lingering { lease, keeps, wanted_from, until });
+            Kept { wanted_from: now, until: now + linger }
+        }
     }
 
     /// Accounts that have asked for FOUND_ROWS() once are expected to ask again, after any read.
@@ -371,6 +375,17 @@ impl Session {
         }
         statement.effect == Effect::Read && self.account.asks_found_rows.load(Relaxed)
     }
+}
+
+/// A variable's value, which the session may have asked to get in a character set of wide characters (utf16, utf32): it is
+/// ASCII, and has no zeros of its own.
+fn narrowed(value: &[u8]) -> Box<[u8]> {
+    value.iter().copied().filter(|byte| *byte != 0).collect()
+}
+
+/// What cannot be asked for any more of the statement before.
+fn gone_after(outcome: &Outcome) -> Needs {
+    if outcome.prepared.is_some() { Needs::DIAGNOSTICS } else { Needs::FOLLOW_UP }
 }
 
 /// Whether it does nothing but set character sets, which may be done twice.

@@ -14,6 +14,7 @@ use dauphin_proto::{
 use super::{
     Session, SessionError,
     binding::Binding,
+    bulk::{self, Rows},
     catch_up::{CatchUp, CatchUpError},
     client::Packet,
     freshness::Behind,
@@ -31,17 +32,39 @@ use crate::{
 };
 
 /// What is needed of a statement to execute it, without keeping hold of the session.
-struct Executed {
-    source: Arc<Source>,
-    statement: Arc<Statement>,
-    parameters: u16,
-    types: Option<Box<[u8]>>,
+pub(super) struct Executed {
+    pub source: Arc<Source>,
+    pub statement: Arc<Statement>,
+    pub parameters: u16,
+    pub columns: u16,
+    pub types: Option<Box<[u8]>>,
+    pub rows: Rows,
+}
+
+impl Executed {
+    /// `types`: what the client says now of the parameters' types, or nothing.
+    pub fn of(prepared: &mut PreparedStatement, types: Option<&[u8]>, rows: Rows) -> Self {
+        if let Some(types) = types
+            && prepared.types.as_deref() != Some(types)
+        {
+            prepared.types = Some(types.into());
+        }
+        Self {
+            source: prepared.source.clone(),
+            statement: prepared.statement.clone(),
+            parameters: prepared.parameters,
+            columns: prepared.columns,
+            types: prepared.types.clone(),
+            rows,
+        }
+    }
 }
 
 impl Session {
     /// COM_STMT_PREPARE.
     pub(super) async fn prepare(&mut self, packet: &mut Packet) -> Result<(), SessionError> {
         let limit = self.context.config.cache.prepared_per_session;
+        self.prepared.note_last(None);
         if self.prepared.len() >= limit {
             return Ok(self.say(ClientError::too_many_statements(limit)).await?);
         }
@@ -81,12 +104,17 @@ impl Session {
                         lease.connection().prepared.insert(&source, prepared.statement_id, limit);
                         self.context.metrics.prepared(statement.digest, || Some(sample(text, &syntax)));
                         let statement = statement.clone();
-                        let parameters = prepared.parameters;
-                        let place = Place::Nowhere;
-                        self.prepared.insert(
-                            id,
-                            PreparedStatement { source, statement, parameters, types: None, place },
-                        );
+                        let prepared = PreparedStatement {
+                            source,
+                            statement,
+                            parameters: prepared.parameters,
+                            columns: prepared.columns,
+                            types: None,
+                            place: Place::Nowhere,
+                        };
+                        self.prepared.insert(id, prepared);
+                        // To MySQL it is an id like any other.
+                        self.prepared.note_last(Some(id).filter(|_| self.flavour() == Flavour::MariaDb));
                     }
                     self.settle(lease, &NO_NEEDS, &outcome, sent.bound).await;
                     self.route.done(statement);
@@ -97,7 +125,7 @@ impl Session {
     }
 
     /// What a server says has found the id to be unknown.
-    fn stage(&self, mariadb: &'static str) -> &'static str {
+    pub(super) fn stage(&self, mariadb: &'static str) -> &'static str {
         if self.flavour() == Flavour::MySql { "mysql_stmt_precheck" } else { mariadb }
     }
 
@@ -112,17 +140,7 @@ impl Session {
             Ok(parsed) => parsed,
             Err(_) => return Ok(self.say(ClientError::malformed_packet()).await?),
         };
-        if let Some(types) = parsed.types
-            && prepared.types.as_deref() != Some(&*types)
-        {
-            prepared.types = Some(types.into());
-        }
-        let mut executed = Executed {
-            source: prepared.source.clone(),
-            statement: prepared.statement.clone(),
-            parameters: prepared.parameters,
-            types: prepared.types.clone(),
-        };
+        let mut executed = Executed::of(prepared, parsed.types.as_deref(), Rows::One);
         let place = std::mem::take(&mut prepared.place);
         executed.statement = self.resolved(executed.statement).await;
         let outcome = self.execute_somewhere(packet, id, &executed, place).await;
@@ -130,7 +148,7 @@ impl Session {
         self.tell(outcome).await
     }
 
-    async fn execute_somewhere(
+    pub(super) async fn execute_somewhere(
         &mut self,
         packet: &mut Packet,
         id: u32,
@@ -139,6 +157,9 @@ impl Session {
     ) -> Result<(), Failure> {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
+        if !matches!(place, Place::Own(_)) {
+            self.carry_before(&executed.statement).await?;
+        }
         let mut attempts = Attempts::default();
         let mut own = match place {
             Place::Own(lease) => Some(lease),
@@ -178,13 +199,17 @@ impl Session {
             Attempt::Done(borrowed) => borrowed,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
-        address(&mut borrowed.lease, packet, executed)?;
+        match executed.rows {
+            Rows::One => address(&mut borrowed.lease, packet, executed)?,
+            Rows::Many { .. } => bulk::address(&mut borrowed.lease, packet, executed)?,
+        }
         let (exchange, sent) = match self.send(borrowed, packet, &executed.statement, may_repeat).await? {
             Attempt::Done(sent) => sent,
             Attempt::Again(again) => return Ok(Attempt::Again(again)),
         };
         let manner = Manner {
-            withhold: self.withhold(&executed.statement, &sent, is_whole),
+            withhold: self.withhold(&executed.statement, &sent, is_whole && executed.rows == Rows::One),
+            tells_errors: executed.rows != Rows::One,
             value: self.value(&executed.statement, sent.elsewhere),
             ..self.manner(Shape::Query)
         };
@@ -195,7 +220,16 @@ impl Session {
                 }
                 Ok(Attempt::Again(again))
             }
-            Attempt::Done((lease, outcome)) => {
+            Attempt::Done((mut lease, mut outcome)) => {
+                if executed.rows != Rows::One {
+                    // Rare, and large: not a part of every session's future.
+                    let done = Box::pin(self.bulk_done(lease, executed, &mut outcome));
+                    let Some(done) = done.await? else {
+                        self.lose_binding(sent.bound);
+                        return Ok(Attempt::Done(()));
+                    };
+                    lease = done;
+                }
                 let cursor = outcome.status.is_some_and(|now| has(now, status::CURSOR_EXISTS))
                     && outcome.error.is_none();
                 let was_bound = sent.bound && !is_own;
@@ -411,6 +445,8 @@ impl Session {
             return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_reset"))).await?);
         };
         let source = prepared.source.clone();
+        // As after a COM_PING ROW_COUNT() is 0, and all else as it was (seen on MySQL 9.7 and MariaDB 11.8).
+        self.pinged = true;
         match std::mem::take(&mut prepared.place) {
             Place::Nowhere => self.say_ok().await?,
             Place::Own(lease) => {
@@ -535,7 +571,7 @@ fn lost_long_data(lost: &BackendLost) -> Failure {
     ClientError::lost(lost).into()
 }
 
-fn set_statement_id(lease: &mut Lease, packet: &mut Packet, source: &Arc<Source>) {
+pub(super) fn set_statement_id(lease: &mut Lease, packet: &mut Packet, source: &Arc<Source>) {
     if let Some(on_server) = lease.connection().prepared.get(source) {
         let at = HEADER + STATEMENT_ID_AT;
         packet.bytes_mut()[at..at + 4].copy_from_slice(&on_server.id.to_le_bytes());

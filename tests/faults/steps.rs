@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use libtest_mimic::Failed;
 
 use crate::{
@@ -65,7 +65,9 @@ async fn play(flavour: Flavour, fault: Fault, kept: &mut Option<(Servers, Dauphi
         Some(kept) => kept,
         None => fresh(flavour).await?,
     };
-    let round = Round::play(&servers, &mut dauphin, fault, MANNER).await?;
+    let round = Round::play(&servers, &mut dauphin, fault, MANNER).await;
+    let round =
+        round.map_err(|error| anyhow!("{error:#}\ndauphin's log:\n{}", last_lines(&dauphin.log())))?;
     if let (Some(primary), [], []) = (round.primary_at, &round.left_out[..], &round.wrong[..]) {
         servers.led_by(primary).await?;
         *kept = Some((servers, dauphin));

@@ -207,3 +207,27 @@ fn what_a_connection_counts_and_records_is_of_what_the_session_did() {
         assert_eq!(stage.ran(&mark).await.on_replicas(), 2, "a new session is free");
     });
 }
+
+#[test]
+fn an_insert_that_returns_rows_has_an_id_to_ask_for() {
+    check(async |stage| {
+        if stage.is_mysql() {
+            return;
+        }
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT) AUTO_INCREMENT = 58").await;
+        let mut client = stage.client().await;
+        let returned: Option<u64> =
+            client.query_first("INSERT INTO t (n) VALUES (1) RETURNING id").await.unwrap();
+        assert_eq!(returned, Some(58));
+        for _ in 0..3 {
+            let _: Option<u32> = client.query_first("SELECT COUNT(*) FROM t").await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await; // longer than [pool] linger
+        let id: Option<u64> = client.query_first("SELECT LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(id, Some(58));
+        let deleted: Option<u64> = client.query_first("DELETE FROM t RETURNING n").await.unwrap();
+        assert_eq!(deleted, Some(1));
+        let id: Option<u64> = client.query_first("SELECT LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(id, Some(58), "a DELETE leaves it as it was");
+    });
+}

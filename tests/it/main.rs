@@ -12,6 +12,7 @@ mod admin;
 mod batches;
 mod big_packets;
 mod binary_log;
+mod bulk;
 mod command_line;
 mod commands;
 mod compression;

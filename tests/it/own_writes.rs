@@ -72,7 +72,7 @@ async fn write_and_read(stage: &mut Stage, read: &str, times: u64) {
 }
 
 /// Lets both replicas apply what they receive this many seconds later.
-async fn delay(stage: &mut Stage, seconds: u32) {
+pub async fn delay(stage: &mut Stage, seconds: u32) {
     let change = match stage.flavour {
         Flavour::MySql => format!("CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {seconds}"),
         Flavour::MariaDb => format!("CHANGE MASTER TO MASTER_DELAY = {seconds}"),

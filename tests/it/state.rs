@@ -2,7 +2,7 @@
 
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Stage, check};
+use crate::support::{Stage, check, check_apart};
 
 /// The value of an expression on each server, by hints; the logs say that it was asked there.
 async fn everywhere(stage: &mut Stage, client: &mut Conn, expression: &str) -> [Option<String>; 3] {
@@ -144,5 +144,33 @@ fn one_sessions_state_is_never_anothers() {
         check_everywhere(stage, &mut second, "@mine", None).await;
         check_everywhere(stage, &mut second, "@@time_zone", Some("SYSTEM")).await;
         check_everywhere(stage, &mut second, "@@sql_mode LIKE '%ANSI%'", Some("0")).await;
+    });
+}
+
+#[test]
+fn results_in_a_wide_character_set_change_no_other_state() {
+    check(async |stage| {
+        let mut client = stage.client().await;
+        client.query_drop("SET character_set_results = utf16").await.unwrap();
+        client.query_drop("SET time_zone = 'Europe/Paris', SESSION default_week_format = 3").await.unwrap();
+        client.query_drop("SET character_set_results = utf8mb4").await.unwrap();
+        check_everywhere(stage, &mut client, "@@time_zone", Some("Europe/Paris")).await;
+        check_everywhere(stage, &mut client, "@@default_week_format", Some("3")).await;
+    });
+}
+
+#[test]
+fn a_global_default_holds_for_who_logs_in_after_it() {
+    check_apart("", async |stage| {
+        let asked = "SELECT /* dauphin:primary */ @@default_week_format";
+        let mut before = stage.client().await;
+        let value: Option<u32> = before.query_first(asked).await.unwrap();
+        assert_eq!(value, Some(0));
+        let mut admin = stage.try_client(stage.options("admin", "admin")).await.unwrap();
+        admin.query_drop("SET GLOBAL default_week_format = 5").await.unwrap();
+        let mut after = stage.client().await;
+        let value: Option<u32> = after.query_first(asked).await.unwrap();
+        assert_eq!(value, Some(5), "logged in after it");
+        admin.query_drop("SET GLOBAL default_week_format = DEFAULT").await.unwrap();
     });
 }

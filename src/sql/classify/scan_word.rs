@@ -3,12 +3,14 @@
 use super::frame::{Frame, From, With};
 use super::program::called;
 use super::scan::{Scan, variable_name};
+use super::verb::is_mariadb;
 use crate::sql::called::Kind as Called;
 use crate::sql::change::Change;
 use crate::sql::cursor::unquoted;
 use crate::sql::lexer::Kind;
 use crate::sql::needs::Needs;
 use crate::sql::reason::Reason;
+use crate::sql::statement::Effect;
 use crate::sql::words::{Call, Impure, Keyword};
 
 impl Scan<'_, '_> {
@@ -28,6 +30,10 @@ impl Scan<'_, '_> {
                 self.facts.has_query = true;
                 self.frame = Frame { is_substring: self.frame.is_substring, ..Frame::tables() };
                 return;
+            }
+            Keyword::Returning if is_mariadb(self.cursor) => {
+                self.frame.leave_lists();
+                self.returning();
             }
             Keyword::From if self.frame.is_query => {
                 self.frame.from = From::Expected;
@@ -81,6 +87,15 @@ impl Scan<'_, '_> {
         let is_list = !matches!(next, Keyword::Rollup | Keyword::Cube | Keyword::Query | Keyword::Ties);
         if is_list && self.cursor.next.is_name() {
             self.frame.with = With::Expected;
+        }
+    }
+
+    /// MariaDB answers `INSERT ... RETURNING` with rows, which do not tell LAST_INSERT_ID(): its connection does, and if
+    /// the statement leaves that as it was, it must have been the session's.
+    fn returning(&mut self) {
+        if self.facts.effect == Effect::Write {
+            self.facts.needs |= Needs::LAST_INSERT_ID;
+            self.facts.note(Change::LastInsertId);
         }
     }
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import mysql from 'mysql2/promise';
-import { described, digest, emit, pattern, plain, skip, statements } from './scenario.js';
+import { described, digest, emit, pattern, plain, skip, statements } from '../shared/scenario.mjs';
 
 const [HOST, PORT, USER, PASSWORD, SCHEMA, SECURITY = 'plain', ...rest] = process.argv.slice(2);
 if (!SCHEMA || rest.length || !['tls', 'plain'].includes(SECURITY)) {

@@ -331,3 +331,23 @@ fn everything_else() {
         ],
     );
 }
+
+#[test]
+fn what_returns_rows_instead_of_an_insert_s_id_is_asked_for_it() {
+    for text in [
+        "insert into t values (1) returning id",
+        "replace t set a = 1 returning *",
+        "delete from t where a = 1 returning b",
+    ] {
+        let statement = classify(text.as_bytes(), &MARIADB);
+        assert_eq!(
+            (statement.needs, statement.changes),
+            (Needs::LAST_INSERT_ID, vec![Change::LastInsertId]),
+            "{text}"
+        );
+    }
+    for text in ["insert into t values (`returning`)", "select json_value(a, '$' returning signed) from t"] {
+        let statement = classify(text.as_bytes(), &MYSQL);
+        assert_eq!((statement.needs, statement.changes), (Needs::NONE, vec![]), "{text}");
+    }
+}

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 
-const STATEMENTS = new URL('../shared/statements/', import.meta.url);
+const STATEMENTS = new URL('./statements/', import.meta.url);
 const LONG = 700; // longer values are printed as length and digest
 
 // [step, statement] in order: a line `-- name` begins a step, `;` at a line's end ends a statement.
