@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use dauphin_proto::{command::code, reply::marker};
 use mysql_async::{Row, prelude::Queryable as _};
 
-use crate::support::{Stage, check_apart, eventually};
+use crate::support::{Stage, check_apart, eventually, raw::Raw};
 
 /// mysqlbinlog at work.
 struct Reader {
@@ -121,6 +122,43 @@ fn is_read_to_its_end(options: &str) {
 
         let (went_well, said) = reader(stage, &std::env::temp_dir(), "app", &[&file]).end();
         assert!(!went_well && said.contains("ccess denied"), "{said}");
+    });
+}
+
+#[test]
+fn a_replica_takes_what_it_has_set_along_to_an_uncompressed_connection() {
+    check_apart("pool.compression = \"zlib\"", async |stage| {
+        let (user, _) = prepared(stage).await;
+        let logs: Vec<Row> = stage.admin(0).await.query("SHOW BINARY LOGS").await.unwrap();
+        let file: String = logs.last().unwrap().get(0).unwrap();
+        let mut replica = Raw::connect(stage.dauphin.address, &user, "binlog", None).await.unwrap();
+        // Values that only the connection knows. Without one of these MySQL refuses to send a log with checksums.
+        let set = "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @source_binlog_checksum = @@GLOBAL.binlog_checksum";
+        replica.query(set).await.unwrap();
+        replica.query("SET @mariadb_slave_capability = 4").await.unwrap();
+        let is_compressed = "SHOW SESSION STATUS LIKE 'Compression'";
+        assert_eq!(replica.query(is_compressed).await.unwrap().rows, [b"\x0bCompression\x02ON"]);
+
+        let id = 4711_u32.to_le_bytes();
+        // No host, user or password; a port, a rank, the source's id.
+        replica.command(code::REGISTER_REPLICA, &[&id[..], &[0; 13]].concat()).await.unwrap();
+        replica.answer().await.unwrap();
+        assert_eq!(replica.query(is_compressed).await.unwrap().rows, [b"\x0bCompression\x03OFF"]);
+        let registered = if stage.is_mysql() { "SHOW REPLICAS" } else { "SHOW SLAVE HOSTS" };
+        let registered: Vec<Row> = stage.admin(0).await.query(registered).await.unwrap();
+        assert!(registered.iter().any(|row| row.get(0) == Some(4711_u32)));
+
+        // From its beginning to its end, and no further.
+        let from = [&4_u32.to_le_bytes()[..], &1_u16.to_le_bytes(), &id, file.as_bytes()].concat();
+        replica.command(code::BINLOG_DUMP, &from).await.unwrap();
+        let mut events = 0;
+        loop {
+            match replica.packet().await.unwrap()[0] {
+                marker::OK => events += 1,
+                first => break assert_eq!(first, marker::EOF, "after {events} events"),
+            }
+        }
+        assert!(events > 2, "{events} events");
     });
 }
 
