@@ -136,7 +136,7 @@ fn answers_are_those_of_the_primary() {
             refused += usize::from(answers[1].0.is_err());
             assert_eq!(answers[1], answers[0], "{statement} {types:?} {values:?} {flags}");
         }
-        assert_eq!(refused, 8);
+        assert_eq!(refused, 9);
         let ran = stage.ran(&mark).await;
         assert_eq!(ran.on_replicas(), 0, "{ran}");
         assert!(ran.on_primary() > 20, "{ran}");
