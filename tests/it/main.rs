@@ -11,6 +11,7 @@ mod admin;
 mod batches;
 mod big_packets;
 mod binary_log;
+mod carried;
 mod command_line;
 mod commands;
 mod consistency;
