@@ -376,6 +376,25 @@ mod tests {
     }
 
     #[test]
+    fn user_variables_may_be_carried_where_nothing_else_pins() {
+        let computed = |name: &str| Change::UserVariable { name: name.into(), value: None };
+        let mut pins = pins(&[computed("x"), computed("y")]);
+        assert!(pins.may_be_carried());
+        pins.learn(&[Change::CreateTemporaryTable("t".into())], false);
+        assert!(!pins.may_be_carried());
+        pins.learn(&[Change::DropTables { names: vec!["t".into()], temporary_only: true }], false);
+        pins.not_carried("x");
+        assert!(!pins.may_be_carried() && pins.user_variables().len() == 2);
+        pins.learn(&[computed("x")], false);
+        assert!(pins.may_be_carried(), "it has another value now");
+        pins.carried("x");
+        pins.carried("y");
+        assert!(pins.is_empty());
+        pins.learn_failed(&[computed("x")], true);
+        assert!(pins.may_be_carried());
+    }
+
+    #[test]
     fn what_stored_code_may_have_left_unreported_binds_whether_it_succeeded_or_not() {
         let after = |code: Code| {
             let (mut succeeded, mut failed) = (Pins::default(), Pins::default());

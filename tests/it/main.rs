@@ -13,6 +13,7 @@ mod batches;
 mod big_packets;
 mod binary_log;
 mod bulk;
+mod carried;
 mod command_line;
 mod commands;
 mod compression;
