@@ -14,6 +14,7 @@ use super::{
     relay::{Outcome, has},
     route::Role,
     run::role_of,
+    value::narrow,
 };
 use crate::{
     backend::{Lease, State},
@@ -178,7 +179,7 @@ impl Session {
                     if before == Some(value) {
                         state
                             .variables
-                            .insert((*name).into(), narrowed(value.as_deref().unwrap_or_default()));
+                            .insert((*name).into(), narrow(value.as_deref().unwrap_or_default()).into());
                     } else {
                         state.variables.remove(*name);
                     }
@@ -375,12 +376,6 @@ impl Session {
         }
         statement.effect == Effect::Read && self.account.asks_found_rows.load(Relaxed)
     }
-}
-
-/// A variable's value, which the session may have asked to get in a character set of wide characters (utf16, utf32): it is
-/// ASCII, and has no zeros of its own.
-fn narrowed(value: &[u8]) -> Box<[u8]> {
-    value.iter().copied().filter(|byte| *byte != 0).collect()
 }
 
 /// What cannot be asked for any more of the statement before.

@@ -25,6 +25,9 @@ const NULL: &[u8] = &[1];
 const DEFAULT: &[u8] = &[2];
 const IGNORE: &[u8] = &[3];
 
+/// A statement, its parameters' types and values, and flags.
+type Step<'a> = (&'a str, &'a [u16], &'a [&'a [u8]], u16);
+
 fn number(value: i32) -> Vec<u8> {
     [&[0], &value.to_le_bytes()[..]].concat()
 }
@@ -94,8 +97,7 @@ fn answers_are_those_of_the_primary() {
         let insert = "INSERT INTO t (n, s) VALUES (?, ?)";
         let update = "UPDATE t SET n = ? WHERE id = ?";
         let mut refused = 0;
-        // The statement, types, values, flags.
-        let steps: [(&str, &[u16], &[&[u8]], u16); 17] = [
+        let steps: [Step; 17] = [
             (insert, both, &[&n, &s, NULL, NULL, DEFAULT, DEFAULT, IGNORE, IGNORE], 0),
             (insert, &[], &[&n, &s], 0),
             (insert, both, &[&n, &s], 0),
