@@ -172,6 +172,7 @@ impl Session {
             | Command::Fetch(_)
             | Command::RegisterReplica
             | Command::DumpBinaryLog
+            | Command::BulkExecute
             | Command::Other(_) => {
                 put_error(out, ER_UNKNOWN_COMMAND, "The fake server does not know this command")
             }
