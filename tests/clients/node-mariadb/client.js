@@ -54,8 +54,13 @@ const query = (connection, step, sql, values) =>
   answered(step, { sql: sql.slice(0, 100) }, () => connection.query(sql, values));
 const execute = (connection, step, sql, values) =>
   answered(step, { execute: sql.slice(0, 100) }, () => connection.execute(sql, values));
+
+// The connector knows unit results by the names of their columns, so rows are objects here. Many results are a digest.
 const batch = (connection, step, sql, values, options = {}) =>
-  answered(step, { batch: sql.slice(0, 100), options }, () => connection.batch({ sql, ...options }, values));
+  answered(step, { batch: sql.slice(0, 100), options }, async () => {
+    const found = await connection.batch({ sql, rowsAsArray: false, metaAsArray: false, ...options }, values);
+    return Array.isArray(found) && found.length > 20 ? { results: found.length, ...digest(JSON.stringify(shown(found))) } : found;
+  });
 
 async function attempt(step, act) {
   try {
@@ -117,7 +122,6 @@ async function prepared(connection) {
 
   await execute(connection, 'prepared errors', 'SELEC ?', [1]);
   await execute(connection, 'prepared errors', 'SELECT * FROM no_such_table WHERE id = ?', [1]);
-  await query(connection, 'prepared errors', 'SHOW WARNINGS');
   await execute(connection, 'prepared call', 'CALL doubles(?, @d)', [21]);
   await execute(connection, 'prepared call', 'SELECT @d', []);
   for (const sql of ['SET @by_prepared = 3', 'SELECT @by_prepared', 'BEGIN', 'DELETE FROM types', 'SELECT COUNT(*) FROM types', 'ROLLBACK', 'SELECT COUNT(*) FROM types', 'SHOW TABLES', 'DO 1'])
@@ -159,10 +163,11 @@ async function batches(connection) {
   await batch(connection, step, 'INSERT IGNORE INTO batched (id, n) VALUES (?, ?)', [[400, 1], [400, 2], [401, 3]]);
   await query(connection, step, 'SHOW WARNINGS');
   await batch(connection, step, 'INSERT INTO batched (id, n) VALUES (?, ?) ON DUPLICATE KEY UPDATE n = n + 1', [[400, 1], [402, 2]], { fullResult: true });
+  await batch(connection, step, 'INSERT INTO batched (id, n) VALUES (?, ?) RETURNING id, n', [[500, 1], [501, 2]]);
   await batch(connection, step, 'DELETE FROM batched WHERE id = ?', [[1], [2], [9999]]);
   await batch(connection, step, 'INSERT INTO no_such_table VALUES (?)', [[1], [2]]);
   await batch(connection, step, insert, Array.from({ length: 5000 }, (_, n) => [n % 1000, `row ${n}`, n / 4]));
-  await query(connection, step, 'SELECT COUNT(*), SUM(n), MD5(GROUP_CONCAT(s ORDER BY id)) FROM batched');
+  await query(connection, step, 'SELECT COUNT(*), SUM(n), SHA2(GROUP_CONCAT(s ORDER BY id), 256) FROM batched');
   // The types change from row to row: several commands, of which all but the first say them anew.
   await batch(connection, step, insert, [[1, 'a', 1], ['2', 'b', 2.5], [3n, 'c', null], [null, 'd', 4]]);
   await query(connection, step, 'SELECT n, s, d FROM batched ORDER BY id DESC LIMIT 4');
@@ -177,7 +182,7 @@ async function batches(connection) {
   for (const size of [5 << 20, (16 << 20) - 40, 20 << 20]) {
     const text = pattern(size / 2).toString('hex');
     await batch(connection, 'large batch', insert, [[1, text, 1], [2, 'small', 2], [3, text, 3]]);
-    const [[row]] = await connection.query('SELECT COUNT(*), SUM(LENGTH(s)), MD5(GROUP_CONCAT(MD5(s))) FROM batched WHERE LENGTH(s) = ?', [text.length]);
+    const [[row]] = await connection.query('SELECT COUNT(*), SUM(LENGTH(s)), SHA2(GROUP_CONCAT(SHA2(s, 256)), 256) FROM batched WHERE LENGTH(s) = ?', [text.length]);
     emit('large batch', shown({ size, row }));
     await query(connection, 'large batch', 'DELETE FROM batched WHERE LENGTH(s) > 1000000');
   }
