@@ -14,6 +14,7 @@ use super::{
     relay::{Outcome, has},
     route::Role,
     run::role_of,
+    value::narrow,
 };
 use crate::{
     backend::{Lease, State},
@@ -171,7 +172,9 @@ impl Session {
                 for (at, (name, value)) in names.iter().zip(values).enumerate() {
                     let before = first.rows.first().and_then(|values| values.get(at));
                     if before == Some(value) {
-                        state.variables.insert((*name).into(), value.clone().unwrap_or_default().into());
+                        // MariaDB gives them in the character set of results, which may be one of wide characters.
+                        let value = narrow(value.as_deref().unwrap_or_default());
+                        state.variables.insert((*name).into(), value.into());
                     } else {
                         state.variables.remove(*name);
                     }
