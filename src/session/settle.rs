@@ -177,9 +177,9 @@ impl Session {
                 for (at, (name, value)) in names.iter().zip(values).enumerate() {
                     let before = first.rows.first().and_then(|values| values.get(at));
                     if before == Some(value) {
-                        state
-                            .variables
-                            .insert((*name).into(), narrow(value.as_deref().unwrap_or_default()).into());
+                        // MariaDB gives them in the character set of results, which may be one of wide characters.
+                        let value = narrow(value.as_deref().unwrap_or_default());
+                        state.variables.insert((*name).into(), value.into());
                     } else {
                         state.variables.remove(*name);
                     }

@@ -107,10 +107,11 @@ async fn check_on_replicas(stage: &mut Stage, client: &mut Conn, expression: &st
 fn whatever_computes_a_value_leaves_the_session_free() {
     check(async |stage| {
         stage.given(TABLE).await;
-        stage
-            .given("CREATE PROCEDURE gives(IN a INT, INOUT b INT, OUT c VARCHAR(20)) BEGIN SET b = b + a; SET c = 'c'; END")
-            .await;
         let mut client = stage.client().await;
+        client
+            .query_drop("CREATE PROCEDURE gives(IN a INT, INOUT b INT, OUT c VARCHAR(20)) BEGIN SET b = b + a; SET c = 'c'; END")
+            .await
+            .unwrap();
         client.query_drop("SET @id = UUID()").await.unwrap();
         let id: String = client.query_first("SELECT @id").await.unwrap().unwrap();
         check_on_replicas(stage, &mut client, "@id", Some(&id)).await;
