@@ -300,7 +300,8 @@ fn by_binding(statement: &Statement, situation: Situation<'_>) -> Option<Decisio
         return bound(Reason::Pinned(word));
     }
     let previous = |reason| Some(Decision { target: Target::Previous, reason });
-    if statement.needs.intersects(Needs::FOLLOW_UP) && situation.previous.intersects(Needs::FOLLOW_UP) {
+    let follows_up = statement.needs.of(Needs::FOLLOW_UP);
+    if !follows_up.is_empty() && situation.previous.contains(follows_up) {
         return previous(Reason::FollowUp);
     }
     if statement.needs.contains(Needs::LAST_INSERT_ID) && situation.previous.contains(Needs::LAST_INSERT_ID) {

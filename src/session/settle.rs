@@ -68,8 +68,9 @@ impl Session {
             self.learn(statement, outcome);
         }
         if let Some(lingering) = &mut self.lingering {
-            // It ran beside that connection, whose statement is not the last one any more.
-            lingering.keeps = lingering.keeps.without(gone_after(outcome));
+            // It ran beside that connection, whose statement is not the last one any more; preparing one only ends its warnings.
+            let gone = if outcome.prepared.is_some() { Needs::DIAGNOSTICS } else { Needs::FOLLOW_UP };
+            lingering.keeps = lingering.keeps.without(gone);
         }
         // Connections keep the privileges and the defaults that they were opened with.
         if statement.reason == Reason::Account || statement.changes.contains(&Change::GlobalState) {
@@ -330,25 +331,26 @@ impl Session {
             return lease.release();
         }
         self.let_go().await;
-        self.lingering = Some(Lingering { lease, keeps, kept: self.kept_for(keeps) });
+        let kept = self.kept_for(keeps);
+        // The last statement's connection knows all of it; one that has prepared a statement, its warnings alone.
+        let is_last = outcome.prepared.is_none() && keeps.intersects(Needs::FOLLOW_UP);
+        let keeps = if is_last { keeps | Needs::FOLLOW_UP } else { keeps };
+        self.lingering = Some(Lingering { lease, keeps, kept });
     }
 
-    /// What the session may ask of this connection and of no other.
+    /// What the session will probably ask of this connection and of no other.
     fn keeps(&self, lease: &Lease, statement: &Statement, outcome: &Outcome) -> Needs {
-        let mut keeps = Needs::NONE;
+        let is_prepared = outcome.prepared.is_some();
+        let mut keeps = if is_prepared { self.kept_before.without(Needs::DIAGNOSTICS) } else { Needs::NONE };
         if outcome.warnings > 0 || outcome.error.is_some() || statement.reason == Reason::Diagnostics {
             keeps |= Needs::DIAGNOSTICS;
         }
-        if statement.needs.intersects(Needs::ALL_ROWS_COUNT | Needs::FOUND_ROWS)
-            || self.asks_found_rows(statement)
-        {
+        let asks = !is_prepared && self.asks_found_rows(statement);
+        if asks || statement.needs.intersects(Needs::ALL_ROWS_COUNT | Needs::FOUND_ROWS) {
             keeps |= Needs::FOUND_ROWS;
         }
         if outcome.ok && statement.effect == Effect::Write {
             keeps |= Needs::ROW_COUNT;
-        }
-        if outcome.prepared.is_some() {
-            keeps |= self.kept_before.without(gone_after(outcome));
         }
         if self.insert_id.is_on(lease) {
             keeps |= Needs::LAST_INSERT_ID;
@@ -376,11 +378,6 @@ impl Session {
         }
         statement.effect == Effect::Read && self.account.asks_found_rows.load(Relaxed)
     }
-}
-
-/// What cannot be asked for any more of the statement before.
-fn gone_after(outcome: &Outcome) -> Needs {
-    if outcome.prepared.is_some() { Needs::DIAGNOSTICS } else { Needs::FOLLOW_UP }
 }
 
 /// Whether it does nothing but set character sets, which may be done twice.

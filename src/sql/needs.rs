@@ -39,6 +39,11 @@ impl Needs {
         self.0 & other.0 != 0
     }
 
+    /// What of `other` is in it.
+    pub const fn of(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// All of it but `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)

@@ -25,9 +25,6 @@ const NULL: &[u8] = &[1];
 const DEFAULT: &[u8] = &[2];
 const IGNORE: &[u8] = &[3];
 
-/// A statement, its parameters' types and values, and flags.
-type Step<'a> = (&'a str, &'a [u16], &'a [&'a [u8]], u16);
-
 fn number(value: i32) -> Vec<u8> {
     [&[0], &value.to_le_bytes()[..]].concat()
 }
@@ -81,6 +78,9 @@ async fn one(client: &mut Raw, query: &str) -> String {
 const TABLE: &str =
     "CREATE TABLE {}.t (id INT AUTO_INCREMENT PRIMARY KEY, n INT DEFAULT 7, s VARCHAR(20), CHECK (n < 100))";
 
+/// A statement, its parameters' types if they are told, values row by row, flags.
+type Step<'a> = (&'a str, &'a [u16], &'a [&'a [u8]], u16);
+
 #[test]
 fn answers_are_those_of_the_primary() {
     check(async |stage| {
@@ -97,7 +97,7 @@ fn answers_are_those_of_the_primary() {
         let insert = "INSERT INTO t (n, s) VALUES (?, ?)";
         let update = "UPDATE t SET n = ? WHERE id = ?";
         let mut refused = 0;
-        let steps: [Step; 17] = [
+        let steps: [Step<'_>; 17] = [
             (insert, both, &[&n, &s, NULL, NULL, DEFAULT, DEFAULT, IGNORE, IGNORE], 0),
             (insert, &[], &[&n, &s], 0),
             (insert, both, &[&n, &s], 0),
