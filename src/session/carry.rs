@@ -31,6 +31,15 @@ const LARGEST: usize = 4 << 20;
 
 type Name = Box<str>;
 
+/// What has been read of a variable.
+#[derive(Debug, Clone)]
+enum Value {
+    /// It was never set.
+    Unset,
+    /// This says it.
+    Literal(String),
+}
+
 impl Session {
     /// The connection that only user variables pin, all of which may be carried.
     pub(super) fn carriable(&self) -> Option<&Lease> {
@@ -110,9 +119,11 @@ impl Session {
         let lease = self.carry_user_variables(lease, names.clone()).await?;
         if self.binding.lease().is_some() {
             let pinned = self.pins.user_variables();
-            for name in names.iter().filter(|name| pinned.contains(name)) {
+            for name in names.into_iter().filter(|name| pinned.contains(name)) {
                 tracing::warn!(variable = %name, "a value that cannot be carried is given up: it is NULL from here on");
-                self.carried(name, "NULL".to_owned());
+                self.pins.carried(&name);
+                let given_up = [(name, Value::Literal("NULL".to_owned()))];
+                State::change(&mut self.state, |state| take_in(state, &given_up));
             }
         }
         Some(lease)
@@ -124,58 +135,50 @@ impl Session {
         let limits = &self.context.config.limits;
         let is_few =
             names.len() <= MOST && self.state.user_variables.len() + names.len() < limits.user_variables;
-        let mut literals = vec![None; names.len()];
+        let mut values = vec![None; names.len()];
         if is_few && names.iter().all(|name| name.is_ascii()) {
             let room = limits.state_bytes.saturating_sub(self.state.size()).min(LARGEST / names.len().max(1));
-            (lease, literals) = self.literals(lease, &names, room / 2).await.ok()?;
+            (lease, values) = self.values(lease, &names, room / 2).await.ok()?;
         }
-        let size = |(name, literal): (&Name, &Option<String>)| {
-            literal.as_ref().map_or(0, |text| name.len() + text.len())
+        let size = |(name, value): (&Name, &Option<Value>)| match value {
+            Some(Value::Literal(literal)) => name.len() + literal.len(),
+            _ => 0,
         };
-        let more: usize = names.iter().zip(&literals).map(size).sum();
+        let more: usize = names.iter().zip(&values).map(size).sum();
         let fits = self.state.size() + more < self.context.config.limits.state_bytes;
-        let in_step = State::same(&lease.connection().state, &self.state);
-        for (name, literal) in names.iter().zip(literals) {
-            match literal.filter(|_| fits) {
-                Some(literal) => {
-                    let set = |state: &mut State| {
-                        drop(state.user_variables.insert(name.clone(), literal.clone().into()))
-                    };
-                    if !in_step {
-                        State::change(&mut lease.connection().state, set);
-                    }
-                    self.carried(name, literal);
+        let mut known = Vec::new();
+        for (name, value) in names.into_iter().zip(values) {
+            match value.filter(|_| fits) {
+                Some(value) => {
+                    self.pins.carried(&name);
+                    known.push((name, value));
                 }
-                None => self.pins.not_carried(name),
+                None => self.pins.not_carried(&name),
             }
         }
+        let in_step = State::same(&lease.connection().state, &self.state);
+        State::change(&mut self.state, |state| take_in(state, &known));
         if in_step {
             lease.connection().state = self.state.clone();
+        } else {
+            State::change(&mut lease.connection().state, |state| take_in(state, &known));
         }
         Some(lease)
     }
 
-    fn carried(&mut self, name: &Name, literal: String) {
-        self.pins.carried(name);
-        State::change(&mut self.state, |state| {
-            drop(state.user_variables.insert(name.clone(), literal.into()))
-        });
-    }
-
-    /// The variables' values as literals, each of at most so many bytes; `None` where that cannot be.
-    async fn literals(
+    /// The variables' values, each of at most so many bytes; `None` where no literal says it.
+    async fn values(
         &self,
         lease: Lease,
         names: &[Name],
         at_most: usize,
-    ) -> Result<(Lease, Vec<Option<String>>), BackendLost> {
+    ) -> Result<(Lease, Vec<Option<Value>>), BackendLost> {
         let variables: Vec<_> = names.iter().map(|name| format!("@`{}`", name.replace('`', "``"))).collect();
         // LIMIT, as sql_select_limit may be 0; and the first is asked for its columns' types alone.
-        let (types, values) =
-            (format!("SELECT {} LIMIT 0", variables.join(",")), values(&variables, at_most));
+        let types = format!("SELECT {} LIMIT 0", variables.join(","));
         let mut bytes = Vec::new();
         lease.queries().put(&mut bytes, types.as_bytes());
-        lease.queries().put(&mut bytes, values.as_bytes());
+        lease.queries().put(&mut bytes, question(&variables, at_most).as_bytes());
         let mut exchange = lease.send(&bytes).await?;
         let types = exchange.own_response(Shape::Query).await?.types;
         let row = first_row(&mut exchange).await?;
@@ -188,12 +191,13 @@ impl Session {
             }
             Kind::of(column)?.literal(flavour, collation.as_deref()?, value.as_deref())
         };
-        let mut literals = vec![None; names.len()];
+        let mut values = vec![None; names.len()];
         let mut questions = Vec::new();
         for (at, found) in types.iter().enumerate().map(|column| (column.0, found(column))).take(names.len())
         {
             match found {
-                Some(Found::Literal(literal)) => literals[at] = Some(literal),
+                Some(Found::Unset) => values[at] = Some(Value::Unset),
+                Some(Found::Literal(literal)) => values[at] = Some(Value::Literal(literal)),
                 Some(Found::Ask(question)) => questions.push((at, question)),
                 None => {}
             }
@@ -202,10 +206,10 @@ impl Session {
             let answers;
             (lease, answers) = ask(lease, &variables, &questions).await?;
             for ((at, question), answer) in questions.into_iter().zip(answers) {
-                literals[at] = answer.and_then(|answer| question.answered(&answer));
+                values[at] = answer.and_then(|answer| question.answered(&answer)).map(Value::Literal);
             }
         }
-        Ok((lease, literals))
+        Ok((lease, values))
     }
 }
 
@@ -219,8 +223,19 @@ fn computed(change: &Change) -> Option<&str> {
     }
 }
 
+fn take_in(state: &mut State, known: &[(Name, Value)]) {
+    for (name, value) in known {
+        match value {
+            Value::Unset => drop(state.user_variables.remove(name)),
+            Value::Literal(literal) => {
+                state.user_variables.insert(name.clone(), literal.as_str().into());
+            }
+        }
+    }
+}
+
 /// Asks for three columns for each variable: its collation, whether it is too long, and its bytes if it is not.
-fn values(variables: &[String], at_most: usize) -> String {
+fn question(variables: &[String], at_most: usize) -> String {
     let columns = |variable: &String| {
         // A literal must go into one packet of the servers'.
         let is_too_long = format!("LENGTH({variable})>LEAST({at_most},@@max_allowed_packet DIV 8)");

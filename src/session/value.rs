@@ -18,11 +18,15 @@ pub enum Kind {
     Double,
     /// A string, of bytes or of characters; times, JSON and so on become one.
     Text,
+    /// That of a variable that was never set, or of a string.
+    Unset,
 }
 
 /// What has been found out about a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
+    /// There is none: the variable was never set, which its column shows.
+    Unset,
     /// Its literal.
     Literal(String),
     /// This must be asked of the server, whose answer is given to [`Found::answered`].
@@ -52,14 +56,18 @@ impl Kind {
             8 => Some(Self::Signed),
             246 => Some(Self::Decimal),
             5 => Some(Self::Double),
-            249..=253 => Some(Self::Text),
+            249..=252 => Some(Self::Text),
+            253 => Some(Self::Unset),
             _ => None,
         }
     }
 
     /// The literal of a value as its bytes were given; `None` if there is none.
     pub fn literal(self, flavour: Flavour, collation: &[u8], value: Option<&[u8]>) -> Option<Found> {
-        if self == Self::Text {
+        if self == Self::Unset && value.is_none() {
+            return Some(Found::Unset);
+        }
+        if matches!(self, Self::Text | Self::Unset) {
             let collation = String::from_utf8(narrow(collation)).ok().filter(|name| is_word(name))?;
             return text(&collation, value);
         }
@@ -77,7 +85,7 @@ impl Kind {
             Self::Unsigned => "CAST(NULL AS UNSIGNED)",
             Self::Decimal => "CAST(NULL AS DECIMAL)",
             Self::Double => "(NULL+0E0)",
-            Self::Text => "NULL",
+            Self::Text | Self::Unset => "NULL",
         }
     }
 
@@ -192,6 +200,8 @@ mod tests {
         check(Kind::Signed, "binary", None, "CAST(NULL AS SIGNED)");
         check(Kind::Double, "binary", None, "(NULL+0E0)");
         check(Kind::Text, "binary", None, "NULL");
+        assert_eq!(Kind::Unset.literal(Flavour::MySql, b"binary", None), Some(Found::Unset));
+        check(Kind::Unset, "latin1_bin", Some(b"a"), "_latin1 X'61' COLLATE latin1_bin");
         check(Kind::Text, "latin1_bin", None, "CONVERT(NULL USING latin1) COLLATE latin1_bin");
     }
 
