@@ -346,6 +346,8 @@ pub type Row = Vec<Option<Vec<u8>>>;
 pub struct ColumnType {
     /// MySQL manual, "Column Definition": int<1> type.
     pub code: u8,
+    /// int<4> column_length, in bytes.
+    pub length: u32,
     /// Whether `UNSIGNED_FLAG` is set.
     pub is_unsigned: bool,
 }
@@ -414,11 +416,14 @@ fn column(definition: &[u8]) -> (String, ColumnType) {
         reader.lenenc_bytes()?; // org_name
         reader.lenenc()?; // length of fixed length fields
         reader.u16()?; // character_set
-        reader.u32()?; // column_length
-        Ok::<_, dauphin_proto::ProtocolError>((reader.u8()?, reader.u16()?))
+        let (length, code, flags) = (reader.u32()?, reader.u8()?, reader.u16()?);
+        Ok::<_, dauphin_proto::ProtocolError>(ColumnType {
+            code,
+            length,
+            is_unsigned: flags & UNSIGNED_FLAG != 0,
+        })
     };
-    let (code, flags) = kind().unwrap_or_default();
-    let kind = ColumnType { code, is_unsigned: flags & UNSIGNED_FLAG != 0 };
+    let kind = kind().unwrap_or_default();
     (String::from_utf8_lossy(name).into_owned(), kind)
 }
 

@@ -56,8 +56,10 @@ impl Kind {
             8 => Some(Self::Signed),
             246 => Some(Self::Decimal),
             5 => Some(Self::Double),
-            249..=252 => Some(Self::Text),
+            // As of a VARCHAR on MySQL, and of a length that no string has on MariaDB.
             253 => Some(Self::Unset),
+            251 if column.length == 1 << 24 => Some(Self::Unset),
+            249..=252 => Some(Self::Text),
             _ => None,
         }
     }
@@ -253,7 +255,11 @@ mod tests {
         assert_eq!(Kind::Signed.literal(Flavour::MySql, b"binary", Some(b"1);DROP")), None);
         assert_eq!(Kind::Signed.literal(Flavour::MySql, b"binary", Some(b"")), None);
         assert_eq!(Kind::Text.literal(Flavour::MySql, b"a b", Some(b"x")), None);
-        assert_eq!(Kind::of(ColumnType { code: 255, is_unsigned: false }), None);
-        assert_eq!(Kind::of(ColumnType { code: 8, is_unsigned: true }), Some(Kind::Unsigned));
+        let column = |code| ColumnType { code, ..ColumnType::default() };
+        assert_eq!(Kind::of(column(255)), None);
+        assert_eq!(Kind::of(ColumnType { is_unsigned: true, ..column(8) }), Some(Kind::Unsigned));
+        assert_eq!(Kind::of(ColumnType { length: (1 << 24) - 1, ..column(251) }), Some(Kind::Text));
+        assert_eq!(Kind::of(ColumnType { length: 1 << 24, ..column(251) }), Some(Kind::Unset));
+        assert_eq!(Kind::of(column(253)), Some(Kind::Unset));
     }
 }
