@@ -252,6 +252,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// Empties the primary's general log, in which stories look for their statements: long ones of other stories make that
+    /// take seconds.
+    pub async fn forget_log(&self) -> Result<()> {
+        let mut admin = self.primary().admin().await?;
+        admin.query_drop("SET SESSION sql_log_bin = OFF").await?;
+        admin.query_drop("TRUNCATE TABLE mysql.general_log").await?;
+        Ok(admin.disconnect().await?)
+    }
+
     /// All servers run and replicate, whatever an earlier story did to them.
     pub async fn mend(&self) -> Result<()> {
         for node in &self.nodes {

@@ -110,6 +110,7 @@ pub fn check_apart(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
         let _turn = APART_IN_USE[flavour as usize].lock().await;
         let cluster = APART[flavour as usize].get_or_init(async || start(flavour, "apart").await).await;
         cluster.mend().await.expect("the cluster can be mended");
+        cluster.forget_log().await.expect("the log can be emptied");
         play(cluster, options, &story).await;
     });
 }
