@@ -231,3 +231,22 @@ fn an_insert_that_returns_rows_has_an_id_to_ask_for() {
         assert_eq!(id, Some(58), "a DELETE leaves it as it was");
     });
 }
+
+/// Nobody has asked for FOUND_ROWS(), after which each read's own connection would be kept.
+#[test]
+fn a_read_elsewhere_is_the_last_statement_whatever_the_insert_s_connection_keeps() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n TINYINT)").await;
+        let mut client = stage.client().await;
+        let mark = stage.mark();
+        client.query_drop("INSERT IGNORE INTO t (n) VALUES (1000)").await.unwrap();
+        assert_eq!(client.get_warnings(), 1);
+        // Of a table that is on the replicas already.
+        let read = "SELECT /* dauphin:consistency=eventual */ COUNT(*) FROM information_schema.SCHEMATA";
+        client.query_drop(format!("{read} /* {mark} */")).await.unwrap();
+        stage.ran(&mark).await.only_on_replicas(1);
+        assert_eq!(client.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 0);
+        let id: Option<u64> = client.query_first("SELECT LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(id, Some(1));
+    });
+}
