@@ -34,6 +34,9 @@ pub struct Connection {
     pub(super) handle: Option<Arc<socket2::Socket>>,
     /// Whether a session has changed what the connection reports: it must be set right before the next statement.
     pub tracking_lost: bool,
+    /// Whether a statement has left warnings or an error that the next one might not forget. On MariaDB, one that uses no
+    /// table shows those before it as its own (seen on 11.8).
+    pub warned: bool,
     /// What is prepared on it.
     pub prepared: PreparedStatements,
     pub(super) opened: Instant,
@@ -90,6 +93,7 @@ impl Connection {
             handle: None,
             sql_mode: Box::default(),
             tracking_lost: false,
+            warned: false,
             prepared: PreparedStatements::default(),
             opened: now,
             idle_since: now,

@@ -128,8 +128,7 @@ impl CatchUp {
     /// none that has rows.
     pub fn like_previous(&mut self, flavour: Flavour, left: Left) {
         if flavour == Flavour::MariaDb {
-            // There only a statement that uses a table forgets older warnings.
-            self.query(b"SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE 0");
+            self.forget_warnings();
         }
         const MOST: u64 = 100_000;
         const TEN: &str = "(SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1 UNION ALL \
@@ -146,6 +145,11 @@ impl CatchUp {
             }
         };
         self.query(text.as_bytes());
+    }
+
+    /// Makes MariaDB forget what an older statement has left: there only one that uses a table does.
+    pub fn forget_warnings(&mut self) {
+        self.query(b"SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE 0");
     }
 
     /// Makes the connection's last command a COM_PING, which leaves only ROW_COUNT() different.

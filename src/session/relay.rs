@@ -100,6 +100,18 @@ pub enum Relayed {
     Untold(Lease, ServerError),
 }
 
+impl Relayed {
+    /// Tells the connection of warnings and errors that stay on it.
+    pub fn note_warnings(&mut self) {
+        match self {
+            Self::Whole(_, outcome) if outcome.warnings == 0 && outcome.error.is_none() => {}
+            Self::Whole(lease, _) | Self::Withheld(lease, _) | Self::Untold(lease, _) => {
+                lease.connection().warned = true;
+            }
+        }
+    }
+}
+
 /// Why forwarding failed.
 #[derive(Debug)]
 pub enum RelayError {

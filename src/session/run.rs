@@ -658,6 +658,8 @@ impl Session {
         }
         if elsewhere && statement.needs.intersects(Needs::FOLLOW_UP) {
             catch_up.like_previous(self.flavour(), self.left);
+        } else if elsewhere && statement.tables.is_empty() && std::mem::take(&mut lease.connection().warned) {
+            catch_up.forget_warnings();
         }
         if self.pinged && statement.needs.contains(Needs::ROW_COUNT) {
             catch_up.ping();
@@ -720,8 +722,13 @@ impl Session {
             all_writes: &self.context.writes,
             tokens: &self.tokens,
         };
-        let relayed = relay::relay(exchange, &mut self.client, listener, manner).await;
+        let mut relayed = relay::relay(exchange, &mut self.client, listener, manner).await;
         self.registered.entry.ends();
+        if flavour == Flavour::MariaDb
+            && let Ok(relayed) = &mut relayed
+        {
+            relayed.note_warnings();
+        }
         match relayed {
             Ok(Relayed::Whole(lease, outcome)) => {
                 self.context.metrics.relayed(outcome.bytes);

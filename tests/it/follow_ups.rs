@@ -250,3 +250,29 @@ fn a_read_elsewhere_is_the_last_statement_whatever_the_insert_s_connection_keeps
         assert_eq!(id, Some(1));
     });
 }
+
+/// MariaDB forgets them at the next statement that uses a table, and not before.
+#[test]
+fn warnings_stay_with_who_was_warned() {
+    check_with("pool.max_connections_per_server = 1", async |stage| {
+        let (mut warned, mut client) = (stage.client().await, stage.client().await);
+        // From here on each of the account's reads is taken to be asked about.
+        let _: Option<u64> = client.query_first("SELECT FOUND_ROWS()").await.unwrap();
+        for _ in 0..2 {
+            let mark = stage.mark();
+            for _ in 0..2 {
+                warned.query_drop(format!("SELECT '{mark}', CAST('x' AS SIGNED)")).await.unwrap();
+                assert_eq!(warned.get_warnings(), 1);
+            }
+            warned.query_drop("BEGIN").await.unwrap();
+            for _ in 0..2 {
+                client.query_drop(format!("SELECT '{mark}'")).await.unwrap();
+                assert_eq!(client.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 0);
+            }
+            client.query_drop("DO 0").await.unwrap();
+            assert_eq!(client.query::<Row, _>("SHOW WARNINGS").await.unwrap().len(), 0);
+            assert_eq!(stage.ran(&mark).await.0, [0, 2, 2], "both on each");
+            warned.query_drop("ROLLBACK").await.unwrap();
+        }
+    });
+}
