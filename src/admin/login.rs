@@ -61,7 +61,7 @@ pub async fn log_in(
 async fn greet(admin: &Admin, client: &mut Client, id: u32) -> std::io::Result<[u8; NONCE]> {
     let nonce = admin.context.nonce();
     let mut capabilities = profile::offered_to_clients(None);
-    let has_tls = admin.context.acceptor.is_some() && !client.stream.is_private();
+    let has_tls = admin.context.acceptor.is_some() && client.stream.can_begin_tls();
     capabilities.set(CapabilityFlags::CLIENT_SSL, has_tls);
     capabilities.remove(CapabilityFlags::CLIENT_LOCAL_FILES | CapabilityFlags::CLIENT_COMPRESS);
     let greeting = Greeting {

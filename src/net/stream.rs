@@ -29,6 +29,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// TLS over a Unix socket, for clients that ask for it there: `--ssl-mode=REQUIRED`, an account with REQUIRE SSL.
+    TlsOnUnix(Box<TlsStream<UnixStream>>),
     /// One of the others, compressed.
     Compressed(Box<Compressed>),
     /// A pipe in memory, for tests and scripted peers.
@@ -42,7 +44,7 @@ impl Stream {
             Self::Tcp(tcp) => tcp.peer_addr().ok(),
             Self::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
             Self::Compressed(compressed) => compressed.plain().peer(),
-            Self::Unix(_) | Self::Pipe(_) => None,
+            Self::Unix(_) | Self::TlsOnUnix(_) | Self::Pipe(_) => None,
         }
     }
 
@@ -51,18 +53,23 @@ impl Stream {
         match self {
             Self::Tcp(_) => false,
             Self::Compressed(compressed) => compressed.plain().is_private(),
-            Self::Unix(_) | Self::Tls(_) | Self::Pipe(_) => true,
+            Self::Unix(_) | Self::Tls(_) | Self::TlsOnUnix(_) | Self::Pipe(_) => true,
         }
     }
 
     /// Whether the connection is encrypted by TLS.
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self, Self::Tls(_) | Self::TlsOnUnix(_))
+    }
+
+    /// Whether TLS can begin on it.
+    pub fn can_begin_tls(&self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Unix(_))
     }
 
     /// Whether what is written may wait for a flush.
     fn holds_back(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Compressed(_))
+        self.is_tls() || self.is_compressed()
     }
 
     /// Whether what passes is compressed.
@@ -84,6 +91,7 @@ impl Stream {
             Self::Tcp(tcp) => socket2::SockRef::from(tcp).try_clone().map(Some),
             Self::Tls(tls) => socket2::SockRef::from(tls.get_ref().0).try_clone().map(Some),
             Self::Unix(unix) => socket2::SockRef::from(unix).try_clone().map(Some),
+            Self::TlsOnUnix(tls) => socket2::SockRef::from(tls.get_ref().0).try_clone().map(Some),
             Self::Compressed(compressed) => compressed.plain().second_handle(),
             Self::Pipe(_) => Ok(None),
         }
@@ -92,11 +100,12 @@ impl Stream {
     /// Takes the server's side of a TLS handshake.
     ///
     /// # Errors
-    /// The handshake's; a connection that is not plain TCP.
+    /// The handshake's; a connection on which TLS cannot begin.
     pub async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
         match self {
             Self::Tcp(tcp) => Ok(Self::Tls(Box::new(acceptor.accept(tcp).await?.into()))),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is spoken over TCP only")),
+            Self::Unix(unix) => Ok(Self::TlsOnUnix(Box::new(acceptor.accept(unix).await?.into()))),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS cannot begin on this connection")),
         }
     }
 
@@ -111,7 +120,7 @@ impl Stream {
     ) -> io::Result<Self> {
         match self {
             Self::Tcp(tcp) => Ok(Self::Tls(Box::new(connector.connect(name, tcp).await?.into()))),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is spoken over TCP only")),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS to servers is spoken over TCP only")),
         }
     }
 
@@ -174,6 +183,7 @@ macro_rules! on_each {
             Stream::Tcp($stream) => $do,
             Stream::Unix($stream) => $do,
             Stream::Tls($stream) => $do,
+            Stream::TlsOnUnix($stream) => $do,
             Stream::Compressed($stream) => $do,
             Stream::Pipe($stream) => $do,
         }

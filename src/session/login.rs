@@ -81,7 +81,8 @@ async fn greet(client: &mut Client, context: &Context, id: u32) -> io::Result<[u
     let nonce = context.nonce();
     let table = context.published.load();
     let mut capabilities = profile::offered_to_clients(table.version.as_ref());
-    capabilities.set(CapabilityFlags::CLIENT_SSL, context.acceptor.is_some() && !client.stream.is_private());
+    capabilities
+        .set(CapabilityFlags::CLIENT_SSL, context.acceptor.is_some() && client.stream.can_begin_tls());
     let greeting = Greeting {
         version: context.version(),
         connection_id: id,
@@ -116,7 +117,7 @@ pub(crate) async fn read_login(
         Err(error) => return Err((client, error.into())),
     };
     if payload.len() == SSL_REQUEST
-        && let Some(acceptor) = acceptor.filter(|_| !client.stream.is_private())
+        && let Some(acceptor) = acceptor.filter(|_| client.stream.can_begin_tls())
     {
         let Client { stream, max_command, host, .. } = client;
         let stream = match stream.accept_tls(&acceptor.tls).await {

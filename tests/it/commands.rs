@@ -1,7 +1,7 @@
 //! Ways in and commands that few clients use: the Unix socket, LOAD DATA LOCAL INFILE, COM_FIELD_LIST,
 //! COM_SET_OPTION, COM_DEBUG.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use bytes::Bytes;
 use dauphin_proto::{
@@ -37,6 +37,43 @@ fn clients_come_in_by_the_unix_socket() {
         let got: Option<u32> = client.query_first(format!("SELECT id FROM t /* {read} */")).await.unwrap();
         assert_eq!(got, Some(7));
         stage.ran(&read).await.only_on_replicas(1);
+    });
+}
+
+/// As on a server, for whoever asks for it.
+#[test]
+fn tls_is_spoken_on_the_unix_socket_too() {
+    check_with("listen.address = [\"127.0.0.1:0\", \"{directory}/sock\"]", async |stage| {
+        let (program, with_tls, without): (_, &[&str], _) = if stage.is_mysql() {
+            ("mysql", &["--ssl-mode=REQUIRED"], "--ssl-mode=DISABLED")
+        } else {
+            ("mariadb", &["--ssl", "--skip-ssl-verify-server-cert"], "--skip-ssl")
+        };
+        let volume = format!("{}:/dauphin", stage.dauphin.directory().display());
+        let status = |tls: &[&str]| {
+            let client = Command::new("docker")
+                // MySQL 9.7 asks to be told that the client has commands of its own.
+                .args(["run", "--rm", "--network", "none", "--entrypoint", program, "--volume", &volume])
+                .args([
+                    &stage.flavour.image(),
+                    "--socket=/dauphin/sock",
+                    "-uapp",
+                    "-papp",
+                    "--loose-commands",
+                    "-e\\s",
+                ])
+                .args(tls)
+                .output()
+                .unwrap();
+            let (said, errors) =
+                (String::from_utf8_lossy(&client.stdout), String::from_utf8_lossy(&client.stderr));
+            assert!(client.status.success() && said.contains("UNIX socket"), "{said}{errors}");
+            said.lines().find(|line| line.starts_with("SSL:")).unwrap_or_default().to_owned()
+        };
+        let line = status(with_tls);
+        assert!(line.contains("Cipher in use is TLS"), "{line}");
+        let line = status(&[without]);
+        assert!(line.contains("Not in use"), "{line}");
     });
 }
 
