@@ -28,7 +28,7 @@ impl Session {
         loop {
             let due = match (&self.lingering, self.carriable()) {
                 (Some(lingering), _) => lingering.kept.due(&lingering.lease),
-                (None, Some(lease)) => self.kept.due(lease),
+                (None, Some(lease)) => self.pinned_for.due(lease),
                 (None, None) => return self.client.command().await,
             };
             tokio::select! {

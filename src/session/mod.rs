@@ -83,7 +83,7 @@ pub struct Session {
     binding: Binding,
     pins: Pins,
     /// For how long a connection is kept that only user variables pin.
-    kept: Kept,
+    pinned_for: Kept,
     lingering: Option<Lingering>,
     insert_id: InsertId,
     prepared: PreparedStatements,
@@ -100,7 +100,7 @@ pub struct Session {
     /// Whose writes its user's reads must see.
     consistency: Consistency,
     /// What the borrowed connection kept of the statement before.
-    kept_before: Needs,
+    borrowed_keeps: Needs,
     /// Whether a COM_PING, or a COM_STMT_RESET, has come since the last statement.
     pinged: bool,
     wishes: Wishes,
@@ -200,7 +200,7 @@ impl Session {
             tracks: Tracks::default(),
             binding: Binding::Free,
             pins: Pins::default(),
-            kept: Kept { wanted_from: Instant::now(), until: Instant::now() },
+            pinned_for: Kept { wanted_from: Instant::now(), until: Instant::now() },
             lingering: None,
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
@@ -210,7 +210,7 @@ impl Session {
             own_writes: Frontier::default(),
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
-            kept_before: Needs::NONE,
+            borrowed_keeps: Needs::NONE,
             pinged: false,
             wishes: Wishes::default(),
             wishes_aside: None,

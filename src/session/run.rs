@@ -248,7 +248,7 @@ impl Session {
             Box::pin(self.await_reopened(refused)).await?;
         }
         self.route.forget_last();
-        self.kept_before = Needs::NONE;
+        self.borrowed_keeps = Needs::NONE;
         self.note_token(statement);
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
@@ -342,7 +342,7 @@ impl Session {
             return Err(Again::Anywhere("the previous statement's connection is lost".to_owned()));
         }
         let role = role_of(&lingering.lease);
-        self.kept_before = lingering.keeps;
+        self.borrowed_keeps = lingering.keeps;
         Ok(Borrowed { lease: lingering.lease, role, reason, bound: false, wait: None })
     }
 
@@ -369,7 +369,7 @@ impl Session {
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
         if let Some(mut lingering) = self.lingering.take_if(on_primary) {
             if !lingering.lease.is_stale() && self.context.published.serves(&term) {
-                self.kept_before = lingering.keeps;
+                self.borrowed_keeps = lingering.keeps;
                 return Ok(Ok(Borrowed {
                     lease: lingering.lease,
                     role: Role::Primary,

@@ -73,7 +73,7 @@ impl Session {
             lingering.keeps = lingering.keeps.without(gone);
         }
         // Connections keep the privileges and the defaults that they were opened with.
-        if statement.reason == Reason::Account || statement.changes.contains(&Change::GlobalState) {
+        if statement.changes.contains(&Change::GlobalState) {
             self.context.accounts.doubt_all();
         }
         let left_behind = self.left_behind(&lease, statement, succeeded);
@@ -290,7 +290,7 @@ impl Session {
         if in_transaction {
             self.binding = Binding::Transaction(lease);
         } else if !self.pins.is_empty() || self.prepared.on_binding() {
-            self.kept = self.kept_for(self.keeps(&lease, statement, outcome));
+            self.pinned_for = self.kept_for(self.keeps(&lease, statement, outcome));
             self.binding = Binding::Pinned(lease);
         } else {
             self.linger(lease, statement, outcome).await;
@@ -341,7 +341,8 @@ impl Session {
     /// What the session will probably ask of this connection and of no other.
     fn keeps(&self, lease: &Lease, statement: &Statement, outcome: &Outcome) -> Needs {
         let is_prepared = outcome.prepared.is_some();
-        let mut keeps = if is_prepared { self.kept_before.without(Needs::DIAGNOSTICS) } else { Needs::NONE };
+        let mut keeps =
+            if is_prepared { self.borrowed_keeps.without(Needs::DIAGNOSTICS) } else { Needs::NONE };
         if outcome.warnings > 0 || outcome.error.is_some() || statement.reason == Reason::Diagnostics {
             keeps |= Needs::DIAGNOSTICS;
         }

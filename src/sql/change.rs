@@ -17,7 +17,7 @@ pub enum Change {
     SystemVariables,
     /// `SET NAMES`: the collation goes to the results too, where no variable shows it.
     Names,
-    /// `SET GLOBAL`, `SET PERSIST`: not the session's.
+    /// `SET GLOBAL`, `SET PERSIST`, accounts and privileges: not the session's, but that of all who log in later.
     GlobalState,
     /// The characteristics of the next transaction only.
     TransactionOnce,

@@ -22,6 +22,8 @@ pub(super) fn flush(cursor: &mut Cursor<'_>) -> Facts {
             facts.note(Change::LockTables);
         } else if cursor.accept(Keyword::Status) {
             facts.note(Change::SessionRecords);
+        } else if cursor.accept(Keyword::Privileges) {
+            facts.note(Change::GlobalState);
         } else {
             cursor.advance();
         }

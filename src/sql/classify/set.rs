@@ -76,6 +76,7 @@ fn assignment(cursor: &mut Cursor<'_>, facts: &mut Facts) {
     match cursor.token.keyword() {
         Keyword::Password => {
             facts.refuse(Reason::Account);
+            facts.note(Change::GlobalState);
             scan::scan_value(cursor, facts);
         }
         Keyword::Names if !is_assigned(cursor) => {

@@ -87,6 +87,9 @@ fn a_set_of_session_state_is_told_from_one_that_is_more() {
         ("set persist a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
         ("set @@persist_only.a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
         ("set global transaction read only", Reason::SetGlobal, vec![Change::GlobalState]),
+        ("grant select on *.* to a", Reason::Account, vec![Change::GlobalState]),
+        ("set password = 'x'", Reason::Account, vec![Change::GlobalState]),
+        ("flush local privileges, status", Reason::Flush, vec![Change::GlobalState, Change::SessionRecords]),
         (
             "set @a = 1, global b = 2, session c = 3",
             Reason::SetGlobal,
