@@ -3,6 +3,7 @@
 use dauphin_proto::{
     CapabilityFlags, ProtocolError,
     attributes::Attributes,
+    bulk::{Bulk, TYPES_AT},
     command::{Command, Queries},
     connect::{AuthSwitch, ChangeUser, Greeting, Login},
     execute::Execute,
@@ -206,6 +207,30 @@ pub fn execute(data: &[u8]) {
         (execute.statement_id, execute.flags, execute.values, Some(at))
     );
     assert_eq!(told[values_at..], payload[at + 1..], "the values follow");
+}
+
+/// COM_STMT_BULK_EXECUTE is read without a panic; types that are written in can be read again, and the rows follow.
+///
+/// Input: the number of parameters, the payload.
+pub fn bulk(data: &[u8]) {
+    let [low, high, payload @ ..] = data else { return };
+    let parameters = if *high == 0xff { u16::from_le_bytes([*low, *high]) } else { u16::from(low % 24) };
+    let Ok(bulk) = Bulk::parse(payload, parameters) else { return };
+    let types: Vec<u8> = match bulk.types {
+        Some(types) => types.to_vec(),
+        None => (0..2 * usize::from(parameters)).map(|at| at as u8).collect(),
+    };
+    let rows = &payload[TYPES_AT + bulk.types.map_or(0, <[u8]>::len)..];
+    let mut told = Vec::new();
+    bulk.put_head(&mut told, bulk.statement_id, &types);
+    told.extend_from_slice(rows);
+    let again = Bulk::parse(&told, parameters).expect("what was written can be read");
+    assert_eq!((again.statement_id, again.types), (bulk.statement_id, Some(&types[..])));
+    assert_eq!(again.wants_unit_results(), bulk.wants_unit_results());
+    assert!(told.ends_with(rows), "the rows follow");
+    if bulk.types.is_some() {
+        assert_eq!(told[1..], payload[1..], "nothing was to be added");
+    }
 }
 
 /// Greetings are read without a panic, and what was read survives being written.
