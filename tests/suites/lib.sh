@@ -10,6 +10,7 @@ PYTHON="$CACHE/suites/venv/bin/python"
 mkdir -p "$SOURCES"
 
 # python_packages REQUIREMENT...: into a venv that all suites share.
+# shellcheck disable=SC2120 # none is enough
 python_packages() {
   python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
   [ -x "$PYTHON" ] || python3 -m venv "$CACHE/suites/venv"
