@@ -37,8 +37,8 @@ PYTHON
 # pytest ARGUMENT...: writes each test's outcome by the plugin beside this file.
 pytest() { PYTHONPATH="$SUITES_FOLDER${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -m pytest -p outcomes -q -rN "$@"; }
 
-# cargo test's own lines, from stdin.
+# cargo test's own lines, from stdin; -a, as another call's are in the log already.
 cargo_outcomes() {
-  tee /dev/stderr | sed -nE 's/^test (.*) \.\.\. ok$/passed\t\1/p; s/^test (.*) \.\.\. FAILED$/failed\t\1/p
+  tee -a /dev/stderr | sed -nE 's/^test (.*) \.\.\. ok$/passed\t\1/p; s/^test (.*) \.\.\. FAILED$/failed\t\1/p
     s/^test (.*) \.\.\. ignored.*/skipped\t\1/p' >>"$RESULT"
 }
