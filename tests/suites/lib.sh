@@ -10,6 +10,7 @@ PYTHON="$CACHE/suites/venv/bin/python"
 mkdir -p "$SOURCES"
 
 # python_packages REQUIREMENT...: into a venv that all suites share.
+# shellcheck disable=SC2120 # none is enough
 python_packages() {
   python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
   [ -x "$PYTHON" ] || python3 -m venv "$CACHE/suites/venv"
@@ -36,8 +37,8 @@ PYTHON
 # pytest ARGUMENT...: writes each test's outcome by the plugin beside this file.
 pytest() { PYTHONPATH="$SUITES_FOLDER${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -m pytest -p outcomes -q -rN "$@"; }
 
-# cargo test's own lines, from stdin.
+# cargo test's own lines, from stdin; -a, as another call's are in the log already.
 cargo_outcomes() {
-  tee /dev/stderr | sed -nE 's/^test (.*) \.\.\. ok$/passed\t\1/p; s/^test (.*) \.\.\. FAILED$/failed\t\1/p
+  tee -a /dev/stderr | sed -nE 's/^test (.*) \.\.\. ok$/passed\t\1/p; s/^test (.*) \.\.\. FAILED$/failed\t\1/p
     s/^test (.*) \.\.\. ignored.*/skipped\t\1/p' >>"$RESULT"
 }
