@@ -50,6 +50,21 @@ fn killing_a_connection_ends_its_session() {
     });
 }
 
+/// A server has closed it by then.
+#[test]
+fn a_killed_client_s_connection_is_closed_before_the_killer_is_answered() {
+    check(async |stage| {
+        let mut killer = stage.client().await;
+        for round in 0..40 {
+            let mut victim = stage.raw().await;
+            victim.query("SELECT 1").await.unwrap();
+            assert!(!victim.is_at_end());
+            killer.query_drop(format!("KILL {}", victim.id)).await.unwrap();
+            assert!(victim.is_at_end(), "round {round}");
+        }
+    });
+}
+
 #[test]
 fn a_statement_that_waits_for_a_primary_can_be_killed() {
     check_with("routing.hold_timeout = \"60s\"", async |stage| {

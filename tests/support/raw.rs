@@ -1,6 +1,6 @@
 //! A client that speaks the protocol byte by byte, for what drivers hide: how the login went, cursors, ids, flags.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{mem::MaybeUninit, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use dauphin_proto::{
@@ -61,6 +61,12 @@ const CAPABILITIES: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
     .union(CapabilityFlags::CLIENT_LONG_PASSWORD);
 
 impl Raw {
+    /// Whether the other side has closed the connection by now.
+    pub fn is_at_end(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        matches!(socket2::SockRef::from(&self.stream).peek(&mut byte), Ok(0))
+    }
+
     /// Logs in; the error is a [`Refusal`] where the other side refuses.
     pub async fn connect(
         address: SocketAddr,
