@@ -248,6 +248,21 @@ impl<'a> Names<'a> {
     }
 }
 
+/// Variables that MySQL switches off where they are set to DEFAULT, whatever their global value is (seen on 9.7; it does so
+/// with no other variable, and MariaDB 11.8 with none).
+const MISTAKEN_DEFAULTS: [&str; 2] = ["foreign_key_checks", "unique_checks"];
+
+/// Variables whose NULL is reported as an empty text, which they do not take or which is something else.
+const REPORTED_EMPTY: [&str; 7] = [
+    "character_set_results",
+    "default_tmp_storage_engine",
+    "enforce_storage_engine",
+    "external_table_secondary_storage_engine",
+    "external_table_storage_engine",
+    "innodb_ft_user_stopword_table",
+    "innodb_tmpdir",
+];
+
 struct Assignments {
     text: Vec<u8>,
     /// Whether the connection reads a backslash as an escape when it reads this.
@@ -295,8 +310,12 @@ impl Assignments {
         self.text.extend_from_slice(name.as_bytes());
         self.text.push(b'=');
         match value {
+            None if MISTAKEN_DEFAULTS.contains(&name) => {
+                self.text.extend_from_slice(b"@@GLOBAL.");
+                self.text.extend_from_slice(name.as_bytes());
+            }
             None => self.text.extend_from_slice(b"DEFAULT"),
-            Some(b"") if name == "character_set_results" => self.text.extend_from_slice(b"NULL"),
+            Some(b"") if REPORTED_EMPTY.contains(&name) => self.text.extend_from_slice(b"NULL"),
             Some(number) if is_number(number) => self.text.extend_from_slice(number),
             Some(text) => self.quoted(text),
         }
@@ -364,6 +383,8 @@ mod tests {
             &fresh,
             "SET SESSION sort_buffer_size=DEFAULT,SESSION sql_mode='STRICT_TRANS_TABLES',@`x`:=NULL",
         );
+        let unchecked = state(&[("foreign_key_checks", "OFF")], &[]);
+        check(&unchecked, &fresh, "SET SESSION foreign_key_checks=@@GLOBAL.foreign_key_checks");
     }
 
     #[test]

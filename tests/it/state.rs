@@ -2,7 +2,7 @@
 
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Stage, check, check_apart};
+use crate::support::{Stage, check, check_apart, check_with};
 
 /// The value of an expression on each server, by hints; the logs say that it was asked there.
 async fn everywhere(stage: &mut Stage, client: &mut Conn, expression: &str) -> [Option<String>; 3] {
@@ -144,6 +144,43 @@ fn one_sessions_state_is_never_anothers() {
         check_everywhere(stage, &mut second, "@mine", None).await;
         check_everywhere(stage, &mut second, "@@time_zone", Some("SYSTEM")).await;
         check_everywhere(stage, &mut second, "@@sql_mode LIKE '%ANSI%'", Some("0")).await;
+    });
+}
+
+/// Each variable in its turn: one session sets it to what it is anyway, the next one is lent the same connection. MySQL takes
+/// DEFAULT for OFF in some.
+#[test]
+fn what_a_session_has_set_is_the_default_again_for_the_next_one() {
+    // The last is another one for each name of a MariaDB replication source.
+    const NOT_COMPARED: [&str; 5] =
+        ["timestamp", "pseudo_thread_id", "rand_seed1", "rand_seed2", "max_relay_log_size"];
+    check_with("pool.max_connections_per_server = 1", async |stage| {
+        let mut direct = Conn::new(stage.cluster.primary().options("app", "app")).await.unwrap();
+        let variables: Vec<(String, String)> = direct.query("SHOW SESSION VARIABLES").await.unwrap();
+        let (mut compared, mut differ) = (0, Vec::new());
+        for (name, _) in variables {
+            // What dauphin tracks is its own affair.
+            if NOT_COMPARED.contains(&&*name) || name.starts_with("session_track_") {
+                continue;
+            }
+            let asked = format!("SELECT /* dauphin:primary */ CAST(@@SESSION.{name} AS CHAR)");
+            let mut setter = stage.client().await;
+            if setter.query_drop(format!("SET SESSION {name} = @@SESSION.{name}")).await.is_err() {
+                continue; // no session has its own
+            }
+            let set: Result<Option<Option<String>>, _> = setter.query_first(&asked).await;
+            setter.disconnect().await.unwrap();
+            let mut next = stage.client().await;
+            let found: Option<Option<String>> = next.query_first(&asked).await.unwrap();
+            next.disconnect().await.unwrap();
+            let expected: Option<Option<String>> = direct.query_first(&asked).await.unwrap();
+            if set.as_ref().ok() != Some(&expected) || found != expected {
+                differ.push(format!("{name}: {expected:?}; who set it has {set:?}, who came next {found:?}"));
+            }
+            compared += 1;
+        }
+        assert!(differ.is_empty(), "{}", differ.join("\n"));
+        assert!(compared > 100, "only {compared} could be set");
     });
 }
 
