@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """SCRIPT ARGUMENT...: runs a suite's own runner, which uses unittest, appends "OUTCOME<tab>TEST" to the file $RESULT once a
-test is over, and lets none take longer than $TEST_LIMIT seconds (60)."""
+test is over, and lets none take longer than $TEST_LIMIT seconds (60). Says which took more than two."""
 
 import os
 import runpy
 import signal
 import sys
+import time
 import unittest
 
 LIMIT = float(os.environ.get("TEST_LIMIT", 60))
@@ -27,14 +28,18 @@ def write(outcome, name):
 
 # By the object, as some tests rename themselves while they run.
 def start(test):
-    running[id(test)] = ["passed", test.id()]
+    running[id(test)] = ["passed", test.id(), time.monotonic()]
     # What comes after a test has its time too.
     signal.setitimer(signal.ITIMER_REAL, LIMIT, 20)
 
 
 def stop(test):
     signal.setitimer(signal.ITIMER_REAL, 0)
-    write(*running.pop(id(test)))
+    outcome, name, started = running.pop(id(test))
+    write(outcome, name)
+    took = time.monotonic() - started
+    if took > 2:
+        print(f"{name} took {took:.0f} s", file=sys.stderr)
 
 
 def note(outcome):
