@@ -17,6 +17,12 @@ python_packages() {
   "$PYTHON" -m pip install --quiet pytest==8.4.2 PyMySQL==1.2.4 cryptography==50.0.2 "$@"
 }
 
+# MySQLdb, on Debian's libmariadb.
+mysqlclient() {
+  pkg-config --exists mysqlclient || apt_install default-libmysqlclient-dev pkg-config build-essential python3-dev
+  python_packages --no-binary mysqlclient mysqlclient==2.3.1
+}
+
 # sdist PACKAGE VERSION FOLDER: a package's source distribution, where its tests are, unpacked as $SOURCES/FOLDER.
 sdist() {
   [ -d "$SOURCES/$3" ] && return
@@ -36,6 +42,9 @@ PYTHON
 
 # pytest ARGUMENT...: writes each test's outcome by the plugin beside this file.
 pytest() { PYTHONPATH="$SUITES_FOLDER${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON" -m pytest -p outcomes -q -rN "$@"; }
+
+# unittests SCRIPT ARGUMENT...: the same of a runner of unittest.
+unittests() { "$PYTHON" "$SUITES_FOLDER/unittest_outcomes.py" "$@"; }
 
 # cargo test's own lines, from stdin; -a, as another call's are in the log already.
 cargo_outcomes() {
