@@ -22,8 +22,8 @@ pub(super) fn is_server_table(schema: &str, table: &str) -> bool {
 }
 
 /// The tables of `information_schema` that show what replication carries. All others (`PROCESSLIST`, `INNODB_*`,
-/// `GLOBAL_STATUS`, `PROFILING` ...) show one server.
-const CATALOG_TABLES: [&str; 50] = [
+/// `GLOBAL_STATUS`, `PROFILING` ...) show one server; so do `EVENTS`, which replicas have disabled.
+const CATALOG_TABLES: [&str; 53] = [
     "administrable_role_authorizations",
     "applicable_roles",
     "character_sets",
@@ -36,7 +36,6 @@ const CATALOG_TABLES: [&str; 50] = [
     "columns_extensions",
     "enabled_roles",
     "engines",
-    "events",
     "geometry_columns",
     "json_duality_view_columns",
     "json_duality_view_links",
@@ -67,18 +66,23 @@ const CATALOG_TABLES: [&str; 50] = [
     "st_units_of_measure",
     "statistics",
     "table_constraints",
+    "table_constraints_extensions",
     "table_privileges",
     "tables",
     "tables_extensions",
+    "tablespaces_extensions",
     "triggers",
     "user_attributes",
     "user_privileges",
+    "view_routine_usage",
+    "view_table_usage",
     "views",
 ];
 
 /// The tables of `mysql` that each server writes for itself.
-const SERVER_TABLES: [&str; 12] = [
+const SERVER_TABLES: [&str; 13] = [
     "column_stats",
+    "event",
     "general_log",
     "gtid_executed",
     "gtid_slave_pos",

@@ -62,7 +62,7 @@ enum Topic {
     Diagnostics,
     /// What is counted, for the session among others.
     Status,
-    /// One server.
+    /// One server; events among it, which are disabled on replicas.
     Server,
 }
 
@@ -85,7 +85,6 @@ fn topic(cursor: &mut Cursor<'_>) -> Topic {
         | Keyword::Indexes
         | Keyword::Keys
         | Keyword::Triggers
-        | Keyword::Events
         | Keyword::Charset
         | Keyword::Collation
         | Keyword::Engines
@@ -131,7 +130,6 @@ fn created(cursor: &mut Cursor<'_>) -> Topic {
         | Keyword::Procedure
         | Keyword::Function
         | Keyword::Trigger
-        | Keyword::Event
         | Keyword::User
         | Keyword::Sequence
         | Keyword::Package

@@ -46,6 +46,6 @@ keywords! {
     Work "work" Write "write" Xa "xa" Delayed "delayed" LowPriority "low_priority" HighPriority "high_priority"
     Quick "quick" Modify "modify" Add "add" Xml "xml" Data "data" Package "package" Library "library" Code "code" Status "status" Engines "engines"
     Privileges "privileges" Grants "grants" Collation "collation" Columns "columns" Fields "fields" Full "full"
-    Indexes "indexes" Keys "keys" Schemas "schemas" Storage "storage" Triggers "triggers" Events "events"
+    Indexes "indexes" Keys "keys" Schemas "schemas" Storage "storage" Triggers "triggers"
     Processlist "processlist" Authors "authors" Contributors "contributors"
 }

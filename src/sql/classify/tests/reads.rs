@@ -164,7 +164,6 @@ fn reads_of_the_catalogue() {
             "show storage engines",
             "show privileges",
             "show triggers",
-            "show events",
             "show table status like 't'",
             "show procedure status where db = database()",
             "show function status",
