@@ -21,7 +21,7 @@ use crate::{
         exchange::{BackendLost, Own, Row},
     },
     error::ClientError,
-    sql::{Change, Needs, Statement},
+    sql::{Change, Needs, Reason, Statement},
 };
 
 /// So many are read at a time: three columns each, of which a server takes 4096.
@@ -119,14 +119,50 @@ impl Session {
         let lease = self.carry_user_variables(lease, names.clone()).await?;
         if self.binding.lease().is_some() {
             let pinned = self.pins.user_variables();
-            for name in names.into_iter().filter(|name| pinned.contains(name)) {
-                tracing::warn!(variable = %name, "a value that cannot be carried is given up: it is NULL from here on");
-                self.pins.carried(&name);
-                let given_up = [(name, Value::Literal("NULL".to_owned()))];
-                State::change(&mut self.state, |state| take_in(state, &given_up));
-            }
+            self.give_up(names.into_iter().filter(|name| pinned.contains(name)));
         }
         Some(lease)
+    }
+
+    /// The variables that `statement` has set stay on its connection, as asking for them would end the warnings there that the next
+    /// statement may ask for; `names` are those, and are empty from here on. `false`: they are to be carried now.
+    pub(super) fn owe(&mut self, statement: &Statement, names: &mut Vec<Name>) -> bool {
+        let lingers = statement.reason == Reason::Diagnostics && !self.context.config.pool.linger.is_zero();
+        if !lingers || self.owed.len() + names.len() > MOST {
+            return false;
+        }
+        names.iter().for_each(|name| self.pins.carried(name));
+        self.owed.append(names);
+        true
+    }
+
+    /// Fetches what is owed, as the next statement runs elsewhere.
+    pub(super) async fn collect_owed(&mut self) {
+        self.let_go().await;
+        let lost = std::mem::take(&mut self.owed);
+        self.give_up(lost);
+    }
+
+    /// The same from the connection that has it; `None` if that is lost.
+    pub(super) async fn collect_from(&mut self, lease: Lease) -> Option<Lease> {
+        let names = std::mem::take(&mut self.owed);
+        if names.is_empty() {
+            return Some(lease);
+        }
+        // Rare, and large: not a part of every session's future.
+        let lease = Box::pin(self.carry_user_variables(lease, names.clone())).await;
+        let uncarried = self.pins.user_variables();
+        self.give_up(names.into_iter().filter(|name| lease.is_none() || uncarried.contains(name)));
+        lease
+    }
+
+    fn give_up(&mut self, names: impl IntoIterator<Item = Name>) {
+        for name in names {
+            tracing::warn!(variable = %name, "a value that cannot be carried is given up: it is NULL from here on");
+            self.pins.carried(&name);
+            let given_up = [(name, Value::Literal("NULL".to_owned()))];
+            State::change(&mut self.state, |state| take_in(state, &given_up));
+        }
     }
 
     /// Reads the values of user variables from the connection that has them, into the session's state; those that cannot

@@ -161,6 +161,7 @@ impl Session {
     /// Gives the lingering connection back, after asking it for what has no other place.
     pub(super) async fn let_go(&mut self) {
         let Some(Lingering { lease, .. }) = self.lingering.take() else { return };
+        let Some(lease) = self.collect_from(lease).await else { return };
         if let Some(lease) = self.keep_insert_id(lease).await {
             lease.release();
         }

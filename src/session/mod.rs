@@ -85,6 +85,8 @@ pub struct Session {
     /// For how long a connection is kept that only user variables pin.
     pinned_for: Kept,
     lingering: Option<Lingering>,
+    /// The user variables whose values only the lingering connection has.
+    owed: Vec<Box<str>>,
     insert_id: InsertId,
     prepared: PreparedStatements,
     /// Status flags of the last response.
@@ -202,6 +204,7 @@ impl Session {
             pins: Pins::default(),
             pinned_for: Kept { wanted_from: Instant::now(), until: Instant::now() },
             lingering: None,
+            owed: Vec::new(),
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
             status: status::AUTOCOMMIT,
@@ -383,6 +386,7 @@ impl Session {
     /// rolls back, unlocks and drops as the server would.
     fn reset(&mut self, schema: Option<Vec<u8>>) {
         self.lingering = None;
+        self.owed.clear();
         self.pins = Pins::default();
         for statement in self.prepared.drain() {
             self.context.fleet.sources.release(statement.source);

@@ -250,6 +250,9 @@ impl Session {
         self.route.forget_last();
         self.borrowed_keeps = Needs::NONE;
         self.note_token(statement);
+        if !self.owed.is_empty() && !self.runs_where_owed(statement, attempts) {
+            self.collect_owed().await;
+        }
         let wanted = self.wanted(statement);
         let decision = self.decide(statement, attempts, &wanted);
         let taken = match decision.target {
@@ -269,6 +272,11 @@ impl Session {
                 Ok(None)
             }
         }
+    }
+
+    fn runs_where_owed(&self, statement: &Statement, attempts: &Attempts) -> bool {
+        let decision = self.decide(statement, attempts, &self.wanted(statement));
+        matches!(decision.target, Target::Previous)
     }
 
     pub(super) fn decide(&self, statement: &Statement, attempts: &Attempts, wanted: &[Written]) -> Decision {

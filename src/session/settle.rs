@@ -76,7 +76,10 @@ impl Session {
         if statement.changes.contains(&Change::GlobalState) {
             self.context.accounts.doubt_all();
         }
-        let left_behind = self.left_behind(&lease, statement, succeeded);
+        let mut left_behind = self.left_behind(&lease, statement, succeeded);
+        if !self.owe(statement, &mut left_behind) {
+            left_behind.append(&mut self.owed);
+        }
         if !left_behind.is_empty() {
             // Rare, and large: not a part of every session's future.
             let Some(asked) = Box::pin(self.carry_or_give_up(lease, left_behind)).await else {
