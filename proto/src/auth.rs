@@ -13,11 +13,15 @@ use crate::connect::NONCE;
 
 /// Name of MySQL 8's default method.
 pub const CACHING_SHA2: &str = "caching_sha2_password";
+/// Name of MySQL's method before that, for accounts made with it.
+pub const SHA256: &str = "sha256_password";
 /// Name of MariaDB's default method, and of MySQL's before 8.0.
 pub const NATIVE: &str = "mysql_native_password";
 /// Name of the method that sends the password as it is.
 pub const CLEAR: &str = "mysql_clear_password";
 
+/// `sha256_password`: the client asks for the server's RSA key.
+pub const SHA256_REQUEST_KEY: u8 = 1;
 /// `caching_sha2_password`: the client asks for the server's RSA key.
 pub const SHA2_REQUEST_KEY: u8 = 2;
 /// `caching_sha2_password`: the answer was right, OK follows.

@@ -283,6 +283,10 @@ async fn authenticate(
                     wire.write(&password_with_nul(account, &switch.plugin)?).await?;
                     continue;
                 }
+                if switch.plugin == auth::SHA256 {
+                    by_sha256(wire, &switch.nonce, account).await?;
+                    continue;
+                }
                 *nonce = switch
                     .nonce
                     .as_slice()
@@ -300,18 +304,37 @@ async fn authenticate(
     Err(ProtocolError::Unexpected("the length of an authentication exchange").into())
 }
 
-/// Hands over the password itself: under TLS as it is, else encrypted with the server's RSA key.
 async fn full_exchange(
     wire: &mut Wire,
     nonce: &[u8; NONCE],
     plugin: &str,
     account: &Account,
 ) -> Result<(), ConnectError> {
-    let mut password = password_with_nul(account, plugin)?;
+    let password = password_with_nul(account, plugin)?;
+    hand_over(wire, nonce, password, auth::SHA2_REQUEST_KEY).await
+}
+
+/// `sha256_password`, which has no fast path.
+async fn by_sha256(wire: &mut Wire, nonce: &[u8], account: &Account) -> Result<(), ConnectError> {
+    let nonce = nonce.try_into().map_err(|_| ConnectError::Method(auth::SHA256.to_owned()))?;
+    let password = password_with_nul(account, auth::SHA256)?;
+    if *password == [0] {
+        return wire.write(&password).await;
+    }
+    hand_over(wire, nonce, password, auth::SHA256_REQUEST_KEY).await
+}
+
+/// Hands over the password itself: under TLS as it is, else encrypted with the server's RSA key.
+async fn hand_over(
+    wire: &mut Wire,
+    nonce: &[u8; NONCE],
+    mut password: Zeroizing<Vec<u8>>,
+    request_key: u8,
+) -> Result<(), ConnectError> {
     if wire.stream.is_private() {
         return wire.write(&password).await;
     }
-    wire.write(&[auth::SHA2_REQUEST_KEY]).await?;
+    wire.write(&[request_key]).await?;
     let payload = not_an_error(wire.read().await?)?;
     let Some((&AUTH_MORE_DATA, key)) = payload.split_first() else {
         return Err(ProtocolError::Unexpected("a server's RSA public key").into());

@@ -108,19 +108,30 @@ fn a_fresh_account_logs_in_on_a_plain_connection() {
 }
 
 #[test]
-fn an_account_of_the_other_flavours_method_logs_in_too() {
-    check(async |stage| {
-        let user = account(stage, "secret").await;
-        if stage.is_mysql() {
-            // MySQL 9 has no mysql_native_password; sha256_password is gone too.
-            return works(stage, stage.options(&user, "secret")).await;
-        }
-        let change =
-            format!("ALTER USER {user}@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('changed')");
-        stage.given(&change).await;
-        works(stage, stage.options(&user, "changed")).await;
-        works(stage, tls(stage.options(&user, "changed"))).await;
-    });
+fn an_account_of_another_method_than_the_default_logs_in_too() {
+    check(of_another_method);
+}
+
+#[test]
+fn an_account_of_another_method_logs_in_where_the_way_to_the_servers_is_in_clear() {
+    check_with("tls.server.mode = \"disabled\"", of_another_method);
+}
+
+async fn of_another_method(stage: &mut Stage) {
+    let user = account(stage, "secret").await;
+    let method = if stage.is_mysql() {
+        "WITH sha256_password BY 'changed'"
+    } else {
+        "VIA mysql_native_password USING PASSWORD('changed')"
+    };
+    stage.given(&format!("ALTER USER {user}@'%' IDENTIFIED {method}")).await;
+    works(stage, stage.options(&user, "changed")).await;
+    works(stage, tls(stage.options(&user, "changed"))).await;
+    assert_eq!(refused(stage.try_client(stage.options(&user, "secret"))).await.0, 1045);
+    if stage.is_mysql() {
+        stage.given(&format!("ALTER USER {user}@'%' IDENTIFIED WITH sha256_password BY ''")).await;
+        works(stage, tls(stage.options(&user, "").pass(None::<String>))).await;
+    }
 }
 
 #[test]
