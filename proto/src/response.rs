@@ -13,8 +13,9 @@ use crate::{
 /// The longest packet that is looked into (OK, ERR, and the first of a response), in bytes.
 pub const CONTROL_LIMIT: usize = 1 << 20;
 
-/// The most columns of a result set: what COM_STMT_PREPARE_OK can name. Servers have 4096 at most.
-const MOST_COLUMNS: u64 = u16::MAX as u64;
+/// The most columns of a result set. A table has 4096 at most, a list of values as many as its text has room for: MySQL 9.7 sends
+/// 68,001 if asked for them.
+const MOST_COLUMNS: u64 = 1 << 30;
 
 /// What the response to a command looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

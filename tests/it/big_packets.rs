@@ -37,6 +37,17 @@ fn a_result_of_two_hundred_mebibytes_streams_to_a_slow_reader_in_little_memory()
 }
 
 #[test]
+fn a_result_of_more_columns_than_sixteen_bits_count_passes() {
+    check_apart("", async |stage| {
+        let mut client = stage.raw().await;
+        let text = format!("SELECT {}2", "1,".repeat(68_000));
+        let answer = client.query(&text).await.unwrap();
+        assert_eq!((answer.columns, answer.rows.len(), answer.rows[0].len()), (68_001, 1, 2 * 68_001));
+        assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
+    });
+}
+
+#[test]
 fn packets_of_more_than_sixteen_mebibytes_pass_in_both_directions() {
     check_apart("", async |stage| {
         stage.given("CREATE TABLE t (id INT PRIMARY KEY, body LONGTEXT)").await;
