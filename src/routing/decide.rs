@@ -46,6 +46,8 @@ pub enum Reason {
     AutocommitOff,
     /// Under SERIALIZABLE every read locks.
     Serializable,
+    /// The session has written with `sql_log_bin` off: no replica will ever have that.
+    UnloggedWrites,
     /// What the text does.
     Text(Text),
     /// A transaction that says it only reads.
@@ -73,6 +75,7 @@ impl Reason {
             Self::RefusedByReplica => "refused_by_replica",
             Self::AutocommitOff => "autocommit_off",
             Self::Serializable => "serializable",
+            Self::UnloggedWrites => "unlogged_writes",
             Self::Text(text) => text.label(),
             Self::ReadOnlyTransaction => "read_only_transaction",
             Self::NoReplica => "no_replica",
@@ -104,7 +107,7 @@ const PINNED: [&str; 15] = [
 
 impl Reason {
     /// Those that are not the text's and no pin.
-    const OWN: [Self; 13] = [
+    const OWN: [Self; 14] = [
         Self::InTransaction,
         Self::FollowUp,
         Self::LastInsertId,
@@ -118,6 +121,7 @@ impl Reason {
         Self::Stale,
         Self::ReplicaFailed,
         Self::TooLong,
+        Self::UnloggedWrites,
     ];
 
     /// One more than the highest [`Self::index`].
@@ -139,6 +143,7 @@ impl Reason {
             Self::Stale => 10,
             Self::ReplicaFailed => 11,
             Self::TooLong => 12,
+            Self::UnloggedWrites => 13,
             Self::Text(text) => Self::OWN.len() + text as usize,
             Self::Pinned("follow_up") => 1,
             Self::Pinned("last_insert_id") => 2,
@@ -201,6 +206,8 @@ pub struct Situation<'a> {
     pub autocommit: bool,
     /// `transaction_isolation` is SERIALIZABLE.
     pub serializable: bool,
+    /// The session has written what is in no binary log.
+    pub unlogged_writes: bool,
     /// `sql_auto_is_null`: `IS NULL` may mean the session's last insert.
     pub auto_is_null: bool,
     /// `transaction_read_only`.
@@ -334,6 +341,7 @@ fn wants_primary(statement: &Statement, situation: Situation<'_>, table: &Routin
         (situation.access_mode == Some(Access::ReadWrite), Reason::AccessMode),
         (!situation.autocommit, Reason::AutocommitOff),
         (situation.serializable, Reason::Serializable),
+        (situation.unlogged_writes, Reason::UnloggedWrites),
         (situation.auto_is_null, Reason::LastInsertId),
         (situation.refused_by_replica, Reason::RefusedByReplica),
         (situation.depends_on_server, Reason::Text(Text::ServerTable)),
@@ -438,6 +446,7 @@ pub(super) mod tests {
         previous: Needs::NONE,
         autocommit: true,
         serializable: false,
+        unlogged_writes: false,
         auto_is_null: false,
         read_only: false,
         hint: None,

@@ -97,6 +97,8 @@ pub struct Session {
     left: Left,
     /// What the session has written: a replica may not have it yet.
     own_writes: Frontier,
+    /// It has written with `sql_log_bin` off.
+    unlogged_writes: bool,
     /// The causal tokens of the current transaction.
     tokens: TransactionTokens,
     /// Whose writes its user's reads must see.
@@ -211,6 +213,7 @@ impl Session {
             last_on_binding: false,
             left: Left::default(),
             own_writes: Frontier::default(),
+            unlogged_writes: false,
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
             borrowed_keeps: Needs::NONE,

@@ -287,6 +287,7 @@ impl Session {
             previous: self.previous(statement),
             autocommit: self.state.autocommit() && relay::has(self.status, status::AUTOCOMMIT),
             serializable: self.is_serializable(),
+            unlogged_writes: self.unlogged_writes,
             auto_is_null: self.state.variable("sql_auto_is_null").is_some_and(is_on),
             read_only: self.is_read_only(),
             hint: statement.hint.as_ref().or_else(|| self.hint_stack.hint()),

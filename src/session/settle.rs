@@ -17,7 +17,7 @@ use super::{
     value::narrow,
 };
 use crate::{
-    backend::{Lease, State},
+    backend::{Lease, State, state::is_on},
     sql::{Change, Effect, Needs, Reason, Statement},
     topology::Flavour,
 };
@@ -66,6 +66,10 @@ impl Session {
         // A part of a failed batch may have run.
         if succeeded || statement.statements > 1 {
             self.learn(statement, outcome);
+        }
+        let is_write = !matches!(statement.effect, Effect::Read | Effect::Session);
+        if is_write && self.state.variable("sql_log_bin").is_some_and(|value| !is_on(value)) {
+            self.unlogged_writes = true;
         }
         if let Some(lingering) = &mut self.lingering {
             // It ran beside that connection, whose statement is not the last one any more; preparing one only ends its warnings.

@@ -34,6 +34,34 @@ fn replicas_that_apply_late_never_answer_stale() {
 }
 
 #[test]
+fn a_session_that_has_written_past_the_binary_log_reads_from_the_primary() {
+    check(async |stage| {
+        let user = format!("it_{}", stage.mark());
+        let account =
+            format!("CREATE USER {user}@'%' IDENTIFIED BY 'secret';; GRANT ALL ON *.* TO {user}@'%'");
+        stage.given(&account).await;
+        let options = stage.options(&user, "secret").db_name(Some(&stage.schema));
+        let (before, after, others) = (stage.mark(), stage.mark(), stage.mark());
+        let mut client = stage.try_client(options).await.unwrap();
+        client.query_drop("SET sql_log_bin = 0").await.unwrap();
+        client.query_drop(format!("SELECT 1 /* {before} */")).await.unwrap();
+        client.query_drop("CREATE TABLE here_only (id INT PRIMARY KEY)").await.unwrap();
+        client.query_drop("INSERT INTO here_only VALUES (1), (2)").await.unwrap();
+        for log in [0, 1] {
+            client.query_drop(format!("SET sql_log_bin = {log}")).await.unwrap();
+            let read = format!("SELECT COUNT(*) FROM here_only /* {after} */");
+            assert_eq!(client.query_first::<u8, _>(read).await.unwrap(), Some(2));
+        }
+        stage.client().await.query_drop(format!("SELECT 1 /* {others} */")).await.unwrap();
+        client.query_drop("SET sql_log_bin = 0").await.unwrap();
+        client.query_drop("DROP TABLE here_only").await.unwrap();
+        stage.ran(&before).await.only_on_replicas(1);
+        stage.ran(&after).await.only_on_primary(2);
+        stage.ran(&others).await.only_on_replicas(1);
+    });
+}
+
+#[test]
 fn replicas_whose_applier_is_stopped_take_no_reads() {
     check_apart("routing.causal_wait = \"200ms\"", async |stage| {
         stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)").await;

@@ -154,15 +154,23 @@ const FOLLOW_UPS: [(&str, Needs); 5] = [
 /// Asked so that people see which server answered: a replica may.
 const WHICH_SERVER: [&str; 5] = ["hostname", "port", "report_host", "server_id", "server_uuid"];
 
-const SERVER_VARIABLES: [&str; 8] = [
+/// Also where a server's files are: INTO OUTFILE and LOAD DATA are the primary's.
+const SERVER_VARIABLES: [&str; 15] = [
+    "datadir",
+    "general_log_file",
     "innodb_read_only",
     "last_gtid",
     "log_bin",
+    "log_error",
     "offline_mode",
+    "pid_file",
     "pseudo_slave_mode",
     "pseudo_replica_mode",
     "read_only",
+    "secure_file_priv",
+    "slow_query_log_file",
     "super_read_only",
+    "tmpdir",
 ];
 
 const SERVER_PREFIXES: [&str; 12] = [

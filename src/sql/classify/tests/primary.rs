@@ -171,6 +171,8 @@ fn what_differs_from_server_to_server() {
             ("select @@GLOBAL . `max_connections`", Reason::ServerVariable),
             ("select @@innodb_read_only", Reason::ServerVariable),
             ("select @@log_bin", Reason::ServerVariable),
+            ("select @@datadir", Reason::ServerVariable),
+            ("show variables like 'secure_file_priv'", Reason::ServerShow),
             ("select * from performance_schema.threads", Reason::ServerTable),
             ("select * from `Performance_Schema`.threads", Reason::ServerTable),
             ("select * from t, sys.session", Reason::ServerTable),
