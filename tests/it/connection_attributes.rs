@@ -67,6 +67,23 @@ fn every_server_shows_the_client_s_own() {
 }
 
 #[test]
+fn a_client_finds_its_own_by_the_number_of_its_connection() {
+    check(async |stage| {
+        let mut shop = client(stage, attributes("shop", "1")).await;
+        for question in ["SHOW VARIABLES LIKE 'pseudo_thread_id'", "SELECT '', @@pseudo_thread_id"] {
+            for _ in 0..3 {
+                let row = shop.query(question).await.unwrap().rows.remove(0);
+                let row = String::from_utf8_lossy(&row);
+                let number = row.rsplit(|other: char| !other.is_ascii_digit()).next().unwrap();
+                let by_number = ATTRIBUTES.replace("CONNECTION_ID()", number);
+                let found = shop.query(&by_number.replace("session_c", "session_account_c")).await.unwrap();
+                assert_eq!(found.rows[0][1..], *SHOP.as_bytes(), "{question}");
+            }
+        }
+    });
+}
+
+#[test]
 fn of_a_client_that_says_nothing_servers_show_nothing() {
     check(async |stage| {
         let mut silent = stage.raw().await;
