@@ -15,6 +15,9 @@ pub const EXTENDED_METADATA: u32 = 1 << 3;
 /// MARIADB_CLIENT_BULK_UNIT_RESULTS, of the extended capabilities: COM_STMT_BULK_EXECUTE may ask what each row has done.
 pub const BULK_UNIT_RESULTS: u32 = 1 << 5;
 
+/// The longest block of connection attributes that servers take, in bytes.
+const MOST_ATTRIBUTES: usize = 65_535;
+
 /// Extended capabilities are there where CLIENT_LONG_PASSWORD is not: to MariaDB that flag means "MySQL".
 fn extended(capabilities: CapabilityFlags, bytes: u32) -> u32 {
     if capabilities.contains(CapabilityFlags::CLIENT_LONG_PASSWORD) { 0 } else { bytes }
@@ -158,10 +161,7 @@ impl Login {
         if capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH) && !reader.is_empty() {
             plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
         }
-        let mut attributes = Vec::new();
-        if capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
-            attributes = reader.lenenc_bytes()?.to_vec();
-        }
+        let attributes = connection_attributes(&mut reader, capabilities)?;
         let mut zstd_level = 0;
         if capabilities.contains(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM) && !reader.is_empty() {
             zstd_level = reader.u8()?;
@@ -214,6 +214,22 @@ impl Login {
     }
 }
 
+/// The attributes of a login, as both servers want them: there, if the client has the capability, and not too long. What is
+/// inside is not looked at.
+fn connection_attributes(
+    reader: &mut Reader<'_>,
+    capabilities: CapabilityFlags,
+) -> Result<Vec<u8>, ProtocolError> {
+    if !capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) {
+        return Ok(Vec::new());
+    }
+    let block = reader.lenenc_bytes()?;
+    if block.len() > MOST_ATTRIBUTES {
+        return Err(ProtocolError::TooLarge { what: "connection attributes", limit: MOST_ATTRIBUTES });
+    }
+    Ok(block.to_vec())
+}
+
 /// The payload of COM_CHANGE_USER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeUser {
@@ -227,22 +243,28 @@ pub struct ChangeUser {
     pub collation: Option<u8>,
     /// The method that `response` was made with; empty if the client does not say.
     pub plugin: String,
+    /// Connection attributes, name and value, still length-encoded.
+    pub attributes: Vec<u8>,
 }
 
 impl ChangeUser {
-    /// Reads what follows the command byte.
+    /// Reads what follows the command byte, of a client with these capabilities.
     ///
     /// # Errors
     /// The payload ends inside a field.
-    pub fn parse(argument: &[u8]) -> Result<Self, ProtocolError> {
+    pub fn parse(argument: &[u8], capabilities: CapabilityFlags) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(argument, "COM_CHANGE_USER");
         let user = reader.nul_terminated()?.to_vec();
         let length = reader.u8()?;
         let response = reader.bytes(length.into())?.to_vec();
         let schema = Some(reader.nul_or_end().to_vec()).filter(|name| !name.is_empty());
         let collation = if reader.is_empty() { None } else { Some(reader.u16()? as u8) };
-        let plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
-        Ok(Self { user, response, schema, collation, plugin })
+        let mut plugin = String::new();
+        if capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH) {
+            plugin = String::from_utf8_lossy(reader.nul_or_end()).into_owned();
+        }
+        let attributes = connection_attributes(&mut reader, capabilities)?;
+        Ok(Self { user, response, schema, collation, plugin, attributes })
     }
 }
 
@@ -331,6 +353,47 @@ mod tests {
         assert_eq!(Greeting::parse(&out), Ok(greeting));
     }
 
+    #[test]
+    fn connection_attributes_are_read_as_servers_read_them() {
+        let check = |block: &[u8], expected: Option<&[u8]>| {
+            let mut out = Vec::new();
+            let capabilities = login().capabilities - CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM;
+            Login { capabilities, attributes: Vec::new(), ..login() }.put(&mut out);
+            out.pop();
+            out.extend_from_slice(block);
+            assert_eq!(
+                Login::parse(&out).ok().map(|login| login.attributes).as_deref(),
+                expected,
+                "{block:?}"
+            );
+            let argument = [&b"app\0\0shop\0\x2d\0caching_sha2_password\0"[..], block].concat();
+            let request = ChangeUser::parse(&argument, capabilities).ok();
+            assert_eq!(request.map(|request| request.attributes).as_deref(), expected, "{block:?}");
+        };
+        check(b"\x06\x01a\x03bcd", Some(b"\x01a\x03bcd"));
+        check(b"\x02\x01a\x03bcd", Some(b"\x01a"));
+        check(b"\x02\x09a", Some(b"\x09a"));
+        check(b"\0", Some(b""));
+        for broken in [&b""[..], b"\x05\x01a", b"\xfb", b"\xff", b"\xfc\x01"] {
+            check(broken, None);
+        }
+        let longest = vec![b'x'; MOST_ATTRIBUTES];
+        check(&[&b"\xfd\xff\xff\0"[..], &longest].concat(), Some(&longest));
+        check(&[&b"\xfd\0\0\x01"[..], &longest, b"x"].concat(), None);
+    }
+
+    #[test]
+    fn what_a_client_cannot_say_is_not_read_from_a_change_of_user() {
+        let argument = b"app\0\x02ab\0\x2d\0caching_sha2_password\0\x04\x01a\x01b";
+        let request = ChangeUser::parse(argument, CapabilityFlags::CLIENT_PLUGIN_AUTH).unwrap();
+        assert_eq!((request.collation, request.plugin.as_str()), (Some(45), "caching_sha2_password"));
+        assert_eq!(
+            (request.response, request.schema, request.attributes),
+            (b"ab".to_vec(), None, Vec::new())
+        );
+        assert_eq!(ChangeUser::parse(argument, CapabilityFlags::empty()).unwrap().plugin, "");
+    }
+
     proptest! {
         #[test]
         fn a_login_cut_anywhere_does_not_panic(cut in 0usize..120) {
@@ -343,7 +406,9 @@ mod tests {
         fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
             let _ = Login::parse(&bytes);
             let _ = Greeting::parse(&bytes);
-            let _ = ChangeUser::parse(&bytes);
+            for capabilities in [CapabilityFlags::empty(), CapabilityFlags::all()] {
+                let _ = ChangeUser::parse(&bytes, capabilities);
+            }
             let _ = AuthSwitch::parse(&bytes);
         }
     }

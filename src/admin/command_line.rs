@@ -215,8 +215,8 @@ impl Running {
         // As MySQL's own clients: under TLS where it is offered.
         let tls = Tls::new(&ServerTls::Preferred)?;
         let (pool, patience) = (Pool::new(limits), Duration::from_secs(10));
-        let server =
-            Arc::new(Server::new(ServerId(0), &config, pool, tls, patience, config::Compression::Off));
+        let off = config::Compression::Off;
+        let server = Arc::new(Server::new(ServerId(0), &config, pool, tls, patience, off, Arc::default()));
         OwnConnection::open(&server, &account)
             .await
             .with_context(|| format!("dauphin's admin port at {name}; --address or --config say where it is"))

@@ -123,6 +123,10 @@ metrics! {
     counter dauphin_logins_failed_total {} = "Logins that were refused or not completed in time.", |from, samples| {
         samples.put(&[], from.context.metrics.logins_failed.load(Relaxed));
     };
+    counter dauphin_attributes_not_passed_on_total {} =
+        "Sessions whose connections have dauphin's connection attributes, since too many different sets were in use.", |from, samples| {
+        samples.put(&[], from.context.fleet.attributes.not_kept());
+    };
     counter dauphin_clients_failed_total { cause } =
         "Clients that went, or were sent away, without a COM_QUIT, by cause: docs/bad-peers.md.", |from, samples| {
         for cause in ClientFault::ALL {

@@ -9,7 +9,6 @@ use dauphin_proto::{
     CapabilityFlags, ProtocolError, auth,
     command::Queries,
     connect::{AUTH_MORE_DATA, AuthSwitch, Greeting, Login, NONCE},
-    field::put_lenenc_bytes,
     packet::{self, HEADER},
     reply::{self, marker},
 };
@@ -169,7 +168,7 @@ async fn connect_now(
 ) -> Result<Connection, ConnectError> {
     let mut wire = Wire { stream: dial(&server.address).await?, input: Buffer::default(), sequence: 0 };
     let greeting = Greeting::parse(&not_an_error(wire.read().await?)?)?;
-    let mut login = login(&greeting, account, profile);
+    let mut login = login(&greeting, server, account, profile);
     if profile.queries() == Queries::WithAttributes
         && !greeting.capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES)
     {
@@ -204,16 +203,7 @@ async fn dial(address: &ServerAddress) -> io::Result<Stream> {
     })
 }
 
-fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
-    let mut attributes = Vec::new();
-    for (name, value) in [
-        ("program_name", "dauphin"),
-        ("_client_name", "dauphin"),
-        ("_client_version", env!("CARGO_PKG_VERSION")),
-    ] {
-        put_lenenc_bytes(&mut attributes, name.as_bytes());
-        put_lenenc_bytes(&mut attributes, value.as_bytes());
-    }
+fn login(greeting: &Greeting, server: &Server, account: &Account, profile: Profile) -> Login {
     Login {
         capabilities: profile.capabilities(greeting.capabilities),
         extended: profile.extended(greeting.extended),
@@ -221,7 +211,7 @@ fn login(greeting: &Greeting, account: &Account, profile: Profile) -> Login {
         collation: profile.collation,
         user: account.user.to_vec(),
         plugin: greeting.plugin.clone(),
-        attributes,
+        attributes: server.attributes.get(profile.attributes()).block.to_vec(),
         ..Login::default()
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    connection_attributes::AttributeSets,
     pool::{Limits, Pool},
     prepared::Sources,
     server::{Server, ServerId},
@@ -21,6 +22,8 @@ pub struct Fleet {
     pub servers: Servers,
     /// What is prepared, for all connections of all servers.
     pub sources: Sources,
+    /// What clients say of themselves, for the logins of all connections.
+    pub attributes: Arc<AttributeSets>,
     limits: Limits,
     tls: Tls,
     connect_timeout: Duration,
@@ -87,6 +90,7 @@ impl Fleet {
         let fleet = Self {
             servers: Servers::new(config.servers.len() + discovered),
             sources: Sources::default(),
+            attributes: Arc::default(),
             limits: Limits {
                 per_server: config.pool.max_connections_per_server,
                 per_user: config.pool.max_connections_per_user,
@@ -121,7 +125,8 @@ impl Fleet {
     fn server(&self, id: ServerId, server: &config::Server) -> Server {
         let limits = Limits { per_server: server.max_connections, ..self.limits.clone() };
         let compression = server.compression.unwrap_or(self.compression);
-        Server::new(id, server, Pool::new(limits), self.tls.clone(), self.connect_timeout, compression)
+        let (pool, tls, attributes) = (Pool::new(limits), self.tls.clone(), self.attributes.clone());
+        Server::new(id, server, pool, tls, self.connect_timeout, compression, attributes)
     }
 
     /// Keeps the pools tidy, for ever. Cancel safe.

@@ -9,6 +9,7 @@ mod back_off;
 mod compression;
 pub mod connect;
 pub mod connection;
+pub mod connection_attributes;
 pub mod exchange;
 pub mod fleet;
 pub mod own;

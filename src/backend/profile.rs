@@ -2,6 +2,7 @@
 
 use dauphin_proto::{CapabilityFlags, command::Queries, connect};
 
+use super::connection_attributes::AttributeSet;
 use crate::topology::{Flavour, flavour::Version};
 
 /// Sessions of equal profile can share connections.
@@ -12,6 +13,8 @@ pub struct Profile {
     extended: u32,
     /// The collation that the session starts with: the lower 8 bits of its number.
     pub collation: u8,
+    /// What the client says of itself.
+    attributes: AttributeSet,
     /// Whether what passes may be compressed, as the config has it for each server.
     pub may_compress: bool,
 }
@@ -20,19 +23,36 @@ pub struct Profile {
 const UTF8MB4: u8 = 45;
 
 impl Profile {
-    /// The profile of a client that asked for `capabilities`, and for `extended` of MariaDB's.
+    /// The profile of a client that asked for `capabilities`, and for `extended` of MariaDB's, without attributes.
     pub fn of_client(capabilities: CapabilityFlags, extended: u32, collation: u8) -> Self {
         Self {
             capabilities: (capabilities & of_the_client()).bits(),
             extended,
             collation,
+            attributes: AttributeSet::NONE,
             may_compress: true,
         }
     }
 
     /// The profile of dauphin's own connections.
     pub fn own() -> Self {
-        Self { capabilities: 0, extended: 0, collation: UTF8MB4, may_compress: false }
+        Self {
+            capabilities: 0,
+            extended: 0,
+            collation: UTF8MB4,
+            attributes: AttributeSet::OWN,
+            may_compress: false,
+        }
+    }
+
+    /// The same with these connection attributes.
+    pub fn with_attributes(self, attributes: AttributeSet) -> Self {
+        Self { attributes, ..self }
+    }
+
+    /// Which connection attributes to log in with.
+    pub fn attributes(self) -> AttributeSet {
+        self.attributes
     }
 
     /// The same, but never compressed.

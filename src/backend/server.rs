@@ -19,6 +19,7 @@ use super::{
     compression::Compression,
     connect::{self, ConnectError},
     connection::{Charsets, Writing},
+    connection_attributes::AttributeSets,
     exchange::Lease,
     pool::{Acquired, Key, Pool, PoolError},
     profile::Profile,
@@ -52,6 +53,7 @@ pub struct Server {
     pub(super) tls: Tls,
     pub(super) connect_timeout: Duration,
     pub(super) compression: Compression,
+    pub(super) attributes: Arc<AttributeSets>,
     /// While it cannot be talked to, whoever asks: for its TLS, or because it blocks this host.
     pub(super) turned_away: BackOff,
     /// While it refuses dauphin's own account.
@@ -107,6 +109,7 @@ impl Server {
         tls: Tls,
         connect_timeout: Duration,
         compression: config::Compression,
+        attributes: Arc<AttributeSets>,
     ) -> Self {
         Self {
             id,
@@ -118,6 +121,7 @@ impl Server {
             tls,
             connect_timeout,
             compression: Compression::new(compression),
+            attributes,
             turned_away: BackOff::default(),
             own_refused: BackOff::default(),
             no_connection: Default::default(),

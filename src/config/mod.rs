@@ -82,7 +82,7 @@ pub struct Config {
     pub auth: Auth,
     /// The users whose passwords dauphin checks itself; no two of the same name.
     pub users: Vec<User>,
-    /// The connections to the servers, shared by the sessions.
+    /// The connections to the servers, shared by sessions of equal user, protocol options and connection attributes.
     pub pool: Pool,
     /// Which server a statement goes to, and what happens when there is none.
     pub routing: Routing,

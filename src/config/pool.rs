@@ -6,7 +6,7 @@ use super::kind::{Choice, choice, count, duration};
 use super::options::{Settable, options};
 
 options! {
-    /// The connections to the servers, shared by the sessions.
+    /// The connections to the servers, shared by sessions of equal user, protocol options and connection attributes.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Pool {
         /// The most connections to one server.

@@ -16,7 +16,10 @@ use zeroize::Zeroizing;
 
 use super::{accounts::Fitting, client::Client, context::Context};
 use crate::{
-    backend::{Account, Profile, Proof, connect::ConnectError, profile, server::LeaseError, state::State},
+    backend::{
+        Account, Profile, Proof, connect::ConnectError, connection_attributes::Attributes, profile,
+        server::LeaseError, state::State,
+    },
     config::{ClientTlsMode, ReadAccounts},
     error::{Answer, ClientError},
     net::{compress::Method, tls::Acceptor},
@@ -30,6 +33,8 @@ pub struct LoggedIn {
     pub account: Arc<Account>,
     /// How its backend connections are logged in.
     pub profile: Profile,
+    /// What the client says of itself: part of the profile, by a number that holds while this is held.
+    pub attributes: Arc<Attributes>,
     /// The default schema, known to exist and to be open to the account.
     pub schema: Option<Vec<u8>>,
     /// The number of the packet that ends the login.
@@ -166,12 +171,14 @@ async fn answer_login(
     client.capabilities = login.capabilities & profile::offered_to_clients(table.version.as_ref());
     client.extended = login.extended & profile::offered_extended(table.version.as_ref());
     client.compression = compression(client.capabilities, login.zstd_level);
-    let profile = Profile::of_client(client.capabilities, client.extended, login.collation);
+    let attributes = context.fleet.attributes.of_login(&login.attributes);
+    let profile = Profile::of_client(client.capabilities, client.extended, login.collation)
+        .with_attributes(attributes.set);
     let is_native = login.plugin == auth::NATIVE;
     let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence, is_native };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
     let (sequence, certificate_proof) = (challenge.sequence, challenge.certificate_proof(&account));
-    let logged_in = finish(context, account, profile, login.schema, sequence).await?;
+    let logged_in = finish(context, account, profile, attributes, login.schema, sequence).await?;
     Ok(LoggedIn { certificate_proof, ..logged_in })
 }
 
@@ -186,8 +193,10 @@ pub async fn change_user(
     nonce_of_greeting: Option<[u8; NONCE]>,
     collation: u8,
 ) -> Result<LoggedIn, LoginError> {
-    let profile =
-        Profile::of_client(client.capabilities, client.extended, collation).after_reset(context.flavour());
+    let attributes = context.fleet.attributes.of_login(&request.attributes);
+    let profile = Profile::of_client(client.capabilities, client.extended, collation)
+        .with_attributes(attributes.set)
+        .after_reset(context.flavour());
     // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
     let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
     let mut challenge =
@@ -200,21 +209,24 @@ pub async fn change_user(
         challenge.switch_and_prove(profile).await?
     };
     let sequence = challenge.sequence;
-    finish(context, account, profile, request.schema.clone(), sequence).await
+    finish(context, account, profile, attributes, request.schema.clone(), sequence).await
 }
 
 async fn finish(
     context: &Context,
     account: Arc<Account>,
     profile: Profile,
+    attributes: Arc<Attributes>,
     schema: Option<Vec<u8>>,
     sequence: u8,
 ) -> Result<LoggedIn, LoginError> {
+    let attributes = context.fleet.attributes.keep(attributes);
+    let profile = profile.with_attributes(attributes.set);
     if let Some(schema) = &schema {
         check_schema(context, &account, profile, schema).await.map_err(|answer| refuse(answer, sequence))?;
     }
     let sequence = sequence.wrapping_add(1);
-    Ok(LoggedIn { account, profile, schema, sequence, certificate_proof: Vec::new() })
+    Ok(LoggedIn { account, profile, attributes, schema, sequence, certificate_proof: Vec::new() })
 }
 
 /// Enters the schema on a connection of the account's, as a login would; the connection stays in it, for the session.

@@ -52,7 +52,9 @@ pub use client::Client;
 pub use context::Context;
 
 use crate::{
-    backend::{Account, Profile, State, connection::Charsets, state::is_on},
+    backend::{
+        Account, Profile, State, connection::Charsets, connection_attributes::Attributes, state::is_on,
+    },
     config::Consistency,
     error::{Answer, ClientError},
     fault::{ClientFault, is_garbage},
@@ -77,6 +79,8 @@ pub struct Session {
     registered: Registered,
     account: Arc<Account>,
     profile: Profile,
+    /// Held, as the profile has its number.
+    attributes: Arc<Attributes>,
     /// What the session has set, as its servers reported it.
     state: Arc<State>,
     tracks: Tracks,
@@ -200,6 +204,7 @@ impl Session {
             registered,
             account: logged_in.account,
             profile: logged_in.profile,
+            attributes: logged_in.attributes,
             state: Arc::default(),
             tracks: Tracks::default(),
             binding: Binding::Free,
@@ -331,7 +336,7 @@ impl Session {
                 self.say_ok().await?;
             }
             Command::ChangeUser(argument) => {
-                let request = ChangeUser::parse(argument);
+                let request = ChangeUser::parse(argument, self.client.capabilities);
                 Box::pin(self.change_user(request)).await?;
             }
             Command::Prepare(_) => self.prepare(&mut packet).await?,
@@ -439,6 +444,7 @@ impl Session {
                 self.account = logged_in.account;
                 self.registered.entry.set_account(self.account.clone());
                 self.profile = logged_in.profile;
+                self.attributes = logged_in.attributes;
                 self.take_user_s_level();
                 self.undo_bound().await;
                 self.reset(logged_in.schema);

@@ -17,6 +17,7 @@ mod carried;
 mod command_line;
 mod commands;
 mod compression;
+mod connection_attributes;
 mod consistency;
 mod discovery;
 mod errors;

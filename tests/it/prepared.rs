@@ -3,7 +3,7 @@
 use dauphin_proto::{command::code, field::put_lenenc_bytes, reply::status};
 use mysql_async::prelude::Queryable as _;
 
-use crate::support::{Stage, check, check_apart, eventually};
+use crate::support::{Stage, check, check_apart, eventually, raw::Raw};
 
 #[test]
 fn a_read_prepared_once_is_executed_on_both_replicas() {
@@ -127,6 +127,21 @@ fn a_cursor_is_fetched_from_piece_by_piece() {
         client.command(code::STMT_CLOSE, &statement.to_le_bytes()).await.unwrap();
         assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
         stage.ran(&rows).await.only_on_replicas(1);
+    });
+}
+
+#[test]
+fn one_that_cannot_be_prepared_uses_up_a_number_as_on_a_server() {
+    check(async |stage| {
+        let server = (stage.cluster.nodes[0].address(), 3306).into();
+        for address in [server, stage.dauphin.address] {
+            let mut client = Raw::connect(address, "app", "app", None).await.unwrap();
+            let mut numbers = Vec::new();
+            for text in ["SELECT 1", "SELEC", "SELECT 2", "SELECT * FROM nowhere.t", "", "SELECT 3"] {
+                numbers.push(client.prepare(text).await.ok());
+            }
+            assert_eq!(numbers, [Some(1), None, Some(3), None, None, Some(6)], "{address}");
+        }
     });
 }
 

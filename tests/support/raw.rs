@@ -97,6 +97,31 @@ impl Raw {
         more: CapabilityFlags,
         extended: u32,
     ) -> Result<Self> {
+        Self::log_in(address, user, password, schema, more, extended, Vec::new()).await
+    }
+
+    /// The same with these connection attributes, length-encoded names and values.
+    #[allow(dead_code)] // only tests/it has such clients
+    pub async fn connect_saying(
+        address: SocketAddr,
+        user: &str,
+        password: &str,
+        schema: Option<&str>,
+        attributes: Vec<u8>,
+    ) -> Result<Self> {
+        let more = CapabilityFlags::CLIENT_CONNECT_ATTRS;
+        Self::log_in(address, user, password, schema, more, 0, attributes).await
+    }
+
+    async fn log_in(
+        address: SocketAddr,
+        user: &str,
+        password: &str,
+        schema: Option<&str>,
+        more: CapabilityFlags,
+        extended: u32,
+        attributes: Vec<u8>,
+    ) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let mut raw =
@@ -126,7 +151,7 @@ impl Raw {
             response: proof(plugin, &greeting.nonce, password)?,
             schema: schema.map(Into::into),
             plugin: plugin.to_owned(),
-            attributes: Vec::new(),
+            attributes,
             zstd_level: 0,
         };
         let mut payload = Vec::new();
@@ -139,9 +164,21 @@ impl Raw {
     /// COM_CHANGE_USER, without a proof at first: the other side then asks for one.
     #[allow(dead_code)] // only tests/routing changes users byte by byte
     pub async fn change_user(&mut self, user: &str, password: &str, schema: &str) -> Result<()> {
+        self.change_user_saying(user, password, schema, &[]).await
+    }
+
+    /// The same with what a client with CLIENT_CONNECT_ATTRS sends behind it: its attributes and their length.
+    pub async fn change_user_saying(
+        &mut self,
+        user: &str,
+        password: &str,
+        schema: &str,
+        attributes: &[u8],
+    ) -> Result<()> {
         let mut argument = [user.as_bytes(), &[0, 0], schema.as_bytes(), &[0]].concat();
         argument.extend(45_u16.to_le_bytes());
         argument.extend_from_slice(b"mysql_native_password\0");
+        argument.extend_from_slice(attributes);
         self.command(code::CHANGE_USER, &argument).await?;
         self.prove([0; NONCE], password).await
     }

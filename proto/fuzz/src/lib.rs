@@ -125,7 +125,9 @@ pub fn login(data: &[u8]) {
         switch.put(&mut out);
         assert_eq!(AuthSwitch::parse(&out), Ok(switch));
     }
-    let _ = ChangeUser::parse(data);
+    for capabilities in [CapabilityFlags::empty(), CapabilityFlags::all()] {
+        let _ = ChangeUser::parse(data, capabilities);
+    }
 }
 
 /// Every change lies in the block, and the block ends.

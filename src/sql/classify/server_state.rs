@@ -155,7 +155,7 @@ const FOLLOW_UPS: [(&str, Needs); 5] = [
 const WHICH_SERVER: [&str; 5] = ["hostname", "port", "report_host", "server_id", "server_uuid"];
 
 /// Also where a server's files are: INTO OUTFILE and LOAD DATA are the primary's.
-const SERVER_VARIABLES: [&str; 15] = [
+const SERVER_VARIABLES: [&str; 16] = [
     "datadir",
     "general_log_file",
     "innodb_read_only",
@@ -166,6 +166,8 @@ const SERVER_VARIABLES: [&str; 15] = [
     "pid_file",
     "pseudo_slave_mode",
     "pseudo_replica_mode",
+    // The connection's number, which is looked up in what the primary shows.
+    "pseudo_thread_id",
     "read_only",
     "secure_file_priv",
     "slow_query_log_file",

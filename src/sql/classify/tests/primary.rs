@@ -170,6 +170,7 @@ fn what_differs_from_server_to_server() {
             ("select @@global.max_connections", Reason::ServerVariable),
             ("select @@GLOBAL . `max_connections`", Reason::ServerVariable),
             ("select @@innodb_read_only", Reason::ServerVariable),
+            ("select @@pseudo_thread_id", Reason::ServerVariable),
             ("select @@log_bin", Reason::ServerVariable),
             ("select @@datadir", Reason::ServerVariable),
             ("show variables like 'secure_file_priv'", Reason::ServerShow),
