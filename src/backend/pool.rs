@@ -303,6 +303,7 @@ impl Pool {
 
     fn put_back(&self, key: &Key, mut connection: Box<Connection>) {
         connection.writing = None;
+        connection.prepared.let_go();
         let now = Instant::now();
         if now - connection.opened >= self.limits.max_age {
             drop(connection);

@@ -59,6 +59,14 @@ impl PreparedStatements {
         self.by_id.insert(id, statement);
     }
 
+    /// The first copy of this source that no statement of the session's has.
+    pub fn free_copy(&self, source: &Source) -> u32 {
+        let like = self.by_id.values().map(|prepared| &prepared.source).filter(|other| other.is_like(source));
+        let mut taken: Vec<_> = like.map(|other| other.copy).collect();
+        taken.sort_unstable();
+        (0..).zip(&taken).find(|(free, taken)| free != *taken).map_or(taken.len() as u32, |(free, _)| free)
+    }
+
     /// [`LAST_PREPARED`] stands for the statement of this id from now on, or for none.
     pub fn note_last(&mut self, id: Option<u32>) {
         self.last = id;

@@ -99,7 +99,7 @@ impl Session {
                 Attempt::Done((mut lease, outcome)) => {
                     if let Some(prepared) = outcome.prepared {
                         let text = packet.payload().get(1..).unwrap_or_default();
-                        let source = self.context.fleet.sources.intern(text, &self.state);
+                        let source = self.source(text);
                         let limit = self.context.config.cache.prepared_per_connection;
                         lease.connection().prepared.insert(&source, prepared.statement_id, limit);
                         self.context.metrics.prepared(statement.digest, || Some(sample(text, &syntax)));
@@ -120,6 +120,20 @@ impl Session {
                     self.route.done(statement);
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    /// A source that no other statement of the session's has, as each has a cursor and long data of its own.
+    fn source(&self, text: &[u8]) -> Arc<Source> {
+        let sources = &self.context.fleet.sources;
+        let source = sources.intern(text, &self.state, 0);
+        match self.prepared.free_copy(&source) {
+            0 => source,
+            copy => {
+                let another = sources.intern(text, &self.state, copy);
+                sources.release(source);
+                another
             }
         }
     }
@@ -249,12 +263,13 @@ impl Session {
     /// A cursor is open: its connection is the session's, or is kept for the cursor alone.
     async fn keep_cursor(
         &mut self,
-        lease: Lease,
+        mut lease: Lease,
         id: u32,
         executed: &Executed,
         outcome: &Outcome,
         was_bound: bool,
     ) {
+        lease.connection().prepared.hold(&executed.source);
         let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
         // A connection that is kept for the cursor alone goes back with it, and the lock would go along.
         let leaves_more = executed.statement.changes.iter().any(|change| match change {
@@ -399,7 +414,8 @@ impl Session {
                 }
             };
             self.registered.entry.ends();
-            let lease = exchange.finish().map_err(|lost| lost_long_data(&lost))?;
+            let mut lease = exchange.finish().map_err(|lost| lost_long_data(&lost))?;
+            lease.connection().prepared.hold(&source);
             let place = if sent.bound {
                 self.return_unused(lease, true);
                 Place::Bound
