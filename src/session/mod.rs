@@ -22,6 +22,7 @@ mod named_locks;
 mod one_value;
 mod own;
 mod prepared;
+mod read_only;
 pub mod registry;
 mod relay;
 mod replication;

@@ -11,6 +11,7 @@ use super::{
     client::Packet,
     learn,
     lingering::{InsertId, Kept, Left, Lingering},
+    read_only,
     relay::{Outcome, has},
     route::Role,
     run::role_of,
@@ -272,7 +273,9 @@ impl Session {
             // COM_STMT_PREPARE's answer has no status flags, and leaves a transaction as it was.
             None => was_bound && has(self.status, status::IN_TRANS),
         };
-        let in_transaction = in_transaction || self.may_be_in_transaction(statement, outcome, was_bound);
+        let in_transaction = in_transaction
+            || self.may_be_in_transaction(statement, outcome, was_bound)
+            || self.leaves_locks(statement);
         // What is refused may leave it to the next: MySQL's 1792 does.
         if !in_transaction
             && outcome.error.is_none()
@@ -328,6 +331,16 @@ impl Session {
             statement.changes.iter().any(|change| matches!(change, Change::Unknown | Change::StoredCode(_)));
         let was_in_transaction = was_bound && has(self.status, status::IN_TRANS);
         was_in_transaction || hidden || statement.statements > 1 || !self.state.autocommit()
+    }
+
+    /// Without autocommit a table stays locked against ALTER and DROP until the commit, also one that knows no transactions,
+    /// of which the server says that none is open (seen on MySQL 9.7 with MyISAM).
+    pub(super) fn leaves_locks(&self, statement: &Statement) -> bool {
+        let uses_tables = !statement.tables.is_empty() || !statement.tables_known;
+        !self.state.autocommit()
+            && matches!(statement.effect, Effect::Read | Effect::Write)
+            && uses_tables
+            && !read_only::commits(statement)
     }
 
     async fn linger(&mut self, lease: Lease, statement: &Statement, outcome: &Outcome) {

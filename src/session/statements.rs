@@ -172,6 +172,7 @@ impl Session {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
         if !matches!(place, Place::Own(_)) {
+            self.end_read_only(&executed.statement).await?;
             self.carry_before(&executed.statement).await?;
         }
         let mut attempts = Attempts::default();
@@ -270,7 +271,8 @@ impl Session {
         was_bound: bool,
     ) {
         lease.connection().prepared.hold(&executed.source);
-        let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS));
+        let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS))
+            || self.leaves_locks(&executed.statement);
         // A connection that is kept for the cursor alone goes back with it, and the lock would go along.
         let leaves_more = executed.statement.changes.iter().any(|change| match change {
             Change::NamedLock(_) => true,
@@ -366,7 +368,8 @@ impl Session {
         if !bound {
             return lease.release();
         }
-        let in_transaction = has(self.status, status::IN_TRANS);
+        // Without autocommit there may be one that the server does not tell of: see `leaves_locks`.
+        let in_transaction = has(self.status, status::IN_TRANS) || !self.state.autocommit();
         self.binding = if in_transaction { Binding::Transaction(lease) } else { Binding::Pinned(lease) };
     }
 
