@@ -129,6 +129,15 @@ impl ClientError {
         Self::new(1461, "42000", message)
     }
 
+    /// 1231 ER_WRONG_VALUE_FOR_VAR: a client may not have this character set.
+    pub fn not_for_clients(charset: &str) -> Self {
+        Self::new(
+            1231,
+            "42000",
+            format!("Variable 'character_set_client' can't be set to the value of '{charset}'"),
+        )
+    }
+
     /// 1792 ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
     pub fn read_only_transaction(flavour: Flavour) -> Self {
         let message = format!("Cannot execute statement in a READ ONLY transaction{}", full_stop(flavour));

@@ -212,6 +212,21 @@ pub async fn change_user(
     finish(context, account, profile, attributes, request.schema.clone(), sequence).await
 }
 
+/// Refuses the character sets that no client of MySQL's may have: where the password is known, no server is asked.
+fn check_charset(context: &Context, collation: u8, sequence: u8) -> Result<(), LoginError> {
+    let charset = match collation {
+        35 | 90 | 128..=151 | 159 => "ucs2",
+        54 | 55 | 101..=124 => "utf16",
+        56 | 62 => "utf16le",
+        60 | 61 | 160..=183 => "utf32",
+        _ => return Ok(()),
+    };
+    if context.flavour() == Flavour::MySql {
+        return Err(refuse(ClientError::not_for_clients(charset), sequence));
+    }
+    Ok(())
+}
+
 async fn finish(
     context: &Context,
     account: Arc<Account>,
@@ -222,6 +237,7 @@ async fn finish(
 ) -> Result<LoggedIn, LoginError> {
     let attributes = context.fleet.attributes.keep(attributes);
     let profile = profile.with_attributes(attributes.set);
+    check_charset(context, profile.collation, sequence)?;
     if let Some(schema) = &schema {
         check_schema(context, &account, profile, schema).await.map_err(|answer| refuse(answer, sequence))?;
     }
