@@ -9,3 +9,5 @@ s/CHARACTER SET (sjis|ujis|cp932|eucjpms) COLLATE \1_japanese_ci/CHARACTER SET \
 s/CHARACTER SET (euckr) COLLATE euckr_korean_ci/CHARACTER SET \1/g
 s/CHARACTER SET (utf8mb4) COLLATE utf8mb4_0900_ai_ci/CHARACTER SET \1/g
 s/CHARACTER SET (tis620) COLLATE tis620_thai_ci/CHARACTER SET \1/g
+s/CHARACTER SET (latin5) COLLATE latin5_turkish_ci/CHARACTER SET \1/g
+s/CHARACTER SET ([a-z0-9]+) COLLATE \1_/COLLATE \1_/g

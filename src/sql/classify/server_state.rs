@@ -22,8 +22,9 @@ pub(super) fn is_server_table(schema: &str, table: &str) -> bool {
 }
 
 /// The tables of `information_schema` that show what replication carries. All others (`PROCESSLIST`, `INNODB_*`,
-/// `GLOBAL_STATUS`, `PROFILING` ...) show one server; so do `EVENTS`, which replicas have disabled.
-const CATALOG_TABLES: [&str; 53] = [
+/// `GLOBAL_STATUS`, `PROFILING` ...) show one server; so do `EVENTS`, which replicas have
+/// disabled, and `COLUMN_STATISTICS`: a replica makes no histograms while it is `super_read_only` (seen on MySQL 9.7).
+const CATALOG_TABLES: [&str; 52] = [
     "administrable_role_authorizations",
     "applicable_roles",
     "character_sets",
@@ -31,7 +32,6 @@ const CATALOG_TABLES: [&str; 53] = [
     "collation_character_set_applicability",
     "collations",
     "column_privileges",
-    "column_statistics",
     "columns",
     "columns_extensions",
     "enabled_roles",

@@ -179,6 +179,7 @@ fn what_differs_from_server_to_server() {
             ("select * from t, sys.session", Reason::ServerTable),
             ("select * from information_schema.processlist", Reason::ServerTable),
             ("select * from information_schema.events", Reason::ServerTable),
+            ("select * from information_schema.column_statistics", Reason::ServerTable),
             ("select * from mysql.event", Reason::ServerTable),
             ("show events", Reason::ServerShow),
             ("show create event e", Reason::ServerShow),
