@@ -14,6 +14,8 @@ pub enum Command<'a> {
     Query(&'a [u8]),
     /// COM_FIELD_LIST: the columns of a table.
     FieldList(&'a [u8]),
+    /// COM_REFRESH: what FLUSH does, by a bit for each; MySQL 9 has it no more.
+    Refresh(u8),
     /// COM_STATISTICS: one line of text.
     Statistics,
     /// COM_DEBUG: dumps the server's state into its log.
@@ -50,6 +52,11 @@ pub enum Command<'a> {
     Other(u8),
 }
 
+/// Of COM_REFRESH: FLUSH PRIVILEGES.
+pub const REFRESH_GRANT: u8 = 1;
+/// Of COM_REFRESH: FLUSH STATUS.
+pub const REFRESH_STATUS: u8 = 16;
+
 /// Command bytes that dauphin sends or looks for by itself.
 pub mod code {
     #![allow(missing_docs)]
@@ -57,6 +64,7 @@ pub mod code {
     pub const INIT_DB: u8 = 0x02;
     pub const QUERY: u8 = 0x03;
     pub const FIELD_LIST: u8 = 0x04;
+    pub const REFRESH: u8 = 0x07;
     pub const STATISTICS: u8 = 0x09;
     pub const PROCESS_KILL: u8 = 0x0c;
     pub const DEBUG: u8 = 0x0d;
@@ -89,6 +97,7 @@ impl<'a> Command<'a> {
             code::INIT_DB => Self::InitDb(reader.take_rest()),
             code::QUERY => Self::Query(reader.take_rest()),
             code::FIELD_LIST => Self::FieldList(reader.take_rest()),
+            code::REFRESH => Self::Refresh(reader.u8()?),
             code::STATISTICS => Self::Statistics,
             code::PROCESS_KILL => Self::ProcessKill(reader.u32()?),
             code::DEBUG => Self::Debug,

@@ -326,6 +326,7 @@ impl Session {
             },
             Command::InitDb(_) => self.run_known(&mut packet, &route::USE).await?,
             Command::FieldList(_) => self.run_known(&mut packet, &route::FIELD_LIST).await?,
+            Command::Refresh(parts) => self.run_known(&mut packet, &route::refresh(parts)).await?,
             Command::Statistics | Command::Debug => self.run_known(&mut packet, &route::SERVER).await?,
             Command::ProcessKill(id) => Box::pin(self.kill(u64::from(id), false, &mut packet)).await?,
             Command::SetOption(option) => self.set_option(option).await?,

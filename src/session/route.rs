@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use dauphin_proto::command::{REFRESH_GRANT, REFRESH_STATUS};
+
 use crate::{
     backend::{Server, ServerId},
     routing::decide::Reason,
@@ -83,6 +85,13 @@ pub static USE: LazyLock<Arc<Statement>> =
 /// COM_FIELD_LIST.
 pub static FIELD_LIST: LazyLock<Arc<Statement>> =
     LazyLock::new(|| known(Effect::Read, Text::CatalogRead, Vec::new()));
+/// COM_REFRESH of these parts: FLUSH.
+pub fn refresh(parts: u8) -> Arc<Statement> {
+    let all = [(REFRESH_GRANT, Change::GlobalState), (REFRESH_STATUS, Change::SessionRecords)];
+    let changes = all.into_iter().filter(|(part, _)| parts & part != 0).map(|(_, change)| change);
+    known(Effect::Write, Text::Flush, changes.collect())
+}
+
 /// COM_STATISTICS, COM_DEBUG: of one server.
 pub static SERVER: LazyLock<Arc<Statement>> =
     LazyLock::new(|| known(Effect::Write, Text::ServerShow, Vec::new()));

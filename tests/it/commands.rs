@@ -1,12 +1,12 @@
 //! Ways in and commands that few clients use: the Unix socket, LOAD DATA LOCAL INFILE, COM_FIELD_LIST,
-//! COM_SET_OPTION, COM_DEBUG.
+//! COM_SET_OPTION, COM_DEBUG, COM_REFRESH.
 
 use std::{net::SocketAddr, process::Command, time::Duration};
 
 use bytes::Bytes;
 use dauphin_proto::{
     CapabilityFlags,
-    command::code,
+    command::{self, code},
     reply::{marker, status},
 };
 use futures_util::{StreamExt as _, stream};
@@ -201,7 +201,7 @@ fn com_debug_is_answered_by_the_primary_as_it_does() {
             let mut direct = direct(stage, user).await;
             let mut client =
                 Raw::connect(stage.dauphin.address, user, user, Some(&stage.schema)).await.unwrap();
-            let before = debugs(stage).await;
+            let before = logged(stage, "Debug").await;
             let mut answers = Vec::new();
             for client in [&mut direct, &mut client] {
                 client.command(code::DEBUG, b"").await.unwrap();
@@ -209,7 +209,7 @@ fn com_debug_is_answered_by_the_primary_as_it_does() {
                 assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
             }
             assert_eq!((answers[1][0] == marker::EOF, &answers[1]), (may, &answers[0]), "{user}");
-            let after = debugs(stage).await;
+            let after = logged(stage, "Debug").await;
             // What is denied is not logged.
             let on_primary = if may { 2 } else { 0 };
             assert_eq!(after, [before[0] + on_primary, before[1], before[2]], "{user}");
@@ -217,11 +217,38 @@ fn com_debug_is_answered_by_the_primary_as_it_does() {
     });
 }
 
-/// How often each server was sent COM_DEBUG.
-async fn debugs(stage: &mut Stage) -> [usize; 3] {
+/// REFRESH_LOG, by which tools for MariaDB flush logs.
+const LOGS: u8 = 2;
+
+#[test]
+fn com_refresh_is_answered_by_the_primary_as_it_does() {
+    check(async |stage| {
+        for (user, may) in [("app", false), ("admin", !stage.is_mysql())] {
+            let mut direct = direct(stage, user).await;
+            let mut client =
+                Raw::connect(stage.dauphin.address, user, user, Some(&stage.schema)).await.unwrap();
+            let before = logged(stage, "Refresh").await;
+            for parts in [command::REFRESH_GRANT, LOGS] {
+                let mut answers = Vec::new();
+                for client in [&mut direct, &mut client] {
+                    client.command(code::REFRESH, &[parts]).await.unwrap();
+                    answers.push(client.packet().await.unwrap());
+                    assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1);
+                }
+                assert_eq!((answers[1][0] == marker::OK, &answers[1]), (may, &answers[0]), "{user}");
+            }
+            let after = logged(stage, "Refresh").await;
+            let on_primary = if may { 4 } else { 0 };
+            assert_eq!(after, [before[0] + on_primary, before[1], before[2]], "{user}");
+        }
+    });
+}
+
+/// How often each server was sent a command of this name.
+async fn logged(stage: &mut Stage, command: &str) -> [usize; 3] {
     let mut counts = [0; 3];
     for (node, count) in counts.iter_mut().enumerate() {
-        let query = "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Debug'";
+        let query = format!("SELECT COUNT(*) FROM mysql.general_log WHERE command_type = '{command}'");
         *count = stage.admin(node).await.query_first(query).await.unwrap().unwrap();
     }
     counts
