@@ -301,27 +301,30 @@ async fn full_exchange(
     account: &Account,
 ) -> Result<(), ConnectError> {
     let password = password_with_nul(account, plugin)?;
-    hand_over(wire, nonce, password, auth::SHA2_REQUEST_KEY).await
+    let is_private = wire.stream.is_private();
+    hand_over(wire, nonce, password, is_private, auth::SHA2_REQUEST_KEY).await
 }
 
-/// `sha256_password`, which has no fast path.
+/// `sha256_password`, which has no fast path, and to which a Unix socket is as open as any (seen on MySQL 9.7).
 async fn by_sha256(wire: &mut Wire, nonce: &[u8], account: &Account) -> Result<(), ConnectError> {
     let nonce = nonce.try_into().map_err(|_| ConnectError::Method(auth::SHA256.to_owned()))?;
     let password = password_with_nul(account, auth::SHA256)?;
     if *password == [0] {
         return wire.write(&password).await;
     }
-    hand_over(wire, nonce, password, auth::SHA256_REQUEST_KEY).await
+    let is_private = wire.stream.is_tls();
+    hand_over(wire, nonce, password, is_private, auth::SHA256_REQUEST_KEY).await
 }
 
-/// Hands over the password itself: under TLS as it is, else encrypted with the server's RSA key.
+/// Hands over the password itself: where the way is private as it is, else encrypted with the server's RSA key.
 async fn hand_over(
     wire: &mut Wire,
     nonce: &[u8; NONCE],
     mut password: Zeroizing<Vec<u8>>,
+    is_private: bool,
     request_key: u8,
 ) -> Result<(), ConnectError> {
-    if wire.stream.is_private() {
+    if is_private {
         return wire.write(&password).await;
     }
     wire.write(&[request_key]).await?;
