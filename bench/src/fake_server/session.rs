@@ -169,6 +169,7 @@ impl Session {
             }
             Command::FieldList(_)
             | Command::Debug
+            | Command::Refresh(_)
             | Command::Fetch(_)
             | Command::RegisterReplica
             | Command::DumpBinaryLog
