@@ -39,7 +39,10 @@ impl Session {
         self.status = answer.status & status::OF_SESSION;
         self.pins.transaction_ended();
         self.prepared.binding_ended();
-        lease.release();
+        // One that could not commit is closed, which rolls back.
+        if answer.error.is_none() {
+            lease.release();
+        }
         Ok(())
     }
 }
