@@ -163,6 +163,9 @@ pub fn why_out(topology: &Topology, at: usize) -> Option<&'static str> {
     if !replication.source.is_empty() && primary_answers && topology.source_of(at).is_none() {
         return Some("replicates from a server that is not one of these");
     }
+    if observed.ahead.for_good {
+        return Some("has transactions that the primary has lost");
+    }
     None
 }
 

@@ -46,7 +46,7 @@ pub enum Reason {
     AutocommitOff,
     /// Under SERIALIZABLE every read locks.
     Serializable,
-    /// The session has written with `sql_log_bin` off: no replica will ever have that.
+    /// The session has written with `sql_log_bin` off, or emptied the binary log: no replica will ever have that.
     UnloggedWrites,
     /// What the text does.
     Text(Text),

@@ -102,7 +102,7 @@ pub struct Session {
     left: Left,
     /// What the session has written: a replica may not have it yet.
     own_writes: Frontier,
-    /// It has written with `sql_log_bin` off.
+    /// It has written with `sql_log_bin` off, or emptied the binary log.
     unlogged_writes: bool,
     /// The causal tokens of the current transaction.
     tokens: TransactionTokens,

@@ -69,7 +69,8 @@ impl Session {
             self.learn(statement, outcome);
         }
         let is_write = !matches!(statement.effect, Effect::Read | Effect::Session);
-        if is_write && self.state.variable("sql_log_bin").is_some_and(|value| !is_on(value)) {
+        let is_unlogged = self.state.variable("sql_log_bin").is_some_and(|value| !is_on(value));
+        if is_write && is_unlogged || statement.changes.contains(&Change::ResetBinaryLog) {
             self.unlogged_writes = true;
         }
         if let Some(lingering) = &mut self.lingering {

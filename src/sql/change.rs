@@ -67,6 +67,8 @@ pub enum Change {
     LastInsertId,
     /// Stored code ran: a function, a procedure, a trigger.
     StoredCode(Code),
+    /// `RESET BINARY LOGS AND GTIDS`, `RESET MASTER`: replicas take what is written next for what they have.
+    ResetBinaryLog,
     /// A routine, a trigger or a view is defined, altered or dropped.
     DefinesCode,
     /// It may change anything: `EXECUTE`, a statement not understood.

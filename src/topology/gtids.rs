@@ -129,6 +129,11 @@ impl Gtids {
         self
     }
 
+    /// What is in both.
+    pub fn common(&self, other: &Self) -> Self {
+        self.minus(&self.minus(other))
+    }
+
     /// As a wait for it names it: the set itself, or on MariaDB the furthest position of each domain.
     pub fn position(&self) -> String {
         let mut domains: BTreeMap<u32, (u64, u32)> = BTreeMap::new();

@@ -31,10 +31,44 @@ pub struct Observed {
     pub drained: bool,
     /// What it has executed and the primary has not.
     pub errant: Gtids,
+    /// What it has of the primary's own and the primary has lacked for a while.
+    pub ahead: Ahead,
     /// When it was last told whom to follow: it may acknowledge there since, whatever it has said before.
     pub told_to_follow: Option<Instant>,
     /// When the incarnation began that was seen to replicate while the primary answered: `Report::started`.
     pub steady: Option<u64>,
+}
+
+/// Transactions of the primary's own that a replica has and the primary lacks. A replica may have one for a moment before the primary
+/// has committed it, and for as long as that waits for acknowledgements; for good only if the primary has lost it: it was reset
+/// (`RESET BINARY LOGS AND GTIDS`), restored from a backup, or crashed without having synced its binary log. Its next
+/// transactions get the same numbers, and a replica takes them for those that it has (seen on MySQL 9.7).
+#[derive(Debug, Clone, Default)]
+pub struct Ahead {
+    /// Those that it had each time since then, and when that was.
+    lacked: Option<(Gtids, Instant)>,
+    /// Whether they have been lacked for so long that the primary has lost them.
+    pub for_good: bool,
+}
+
+impl Ahead {
+    /// What is committed at all, and waited for by nobody, is so by then.
+    const FOR_GOOD: Duration = Duration::from_secs(1);
+
+    /// Takes in what the primary lacked when it was asked at `asked_at`, and whether transactions wait there for acknowledgements.
+    fn note(&mut self, lacks: Gtids, asked_at: Instant, some_wait: bool) {
+        let still = self.lacked.take().map(|(before, since)| (before.common(&lacks), since));
+        let (lacks, since) = match still {
+            Some((still, since)) if !still.is_empty() => (still, since),
+            _ => {
+                self.for_good = false;
+                (lacks, asked_at)
+            }
+        };
+        let since = if some_wait && !self.for_good { asked_at } else { since };
+        self.for_good |= !lacks.is_empty() && asked_at.duration_since(since) >= Self::FOR_GOOD;
+        self.lacked = (!lacks.is_empty()).then_some((lacks, since));
+    }
 }
 
 /// A server that does not answer.
@@ -196,7 +230,8 @@ impl Topology {
         else {
             return;
         };
-        let (executed, asked_at) = (report.executed.clone(), *asked_at);
+        let (executed, identity, asked_at) = (report.executed.clone(), report.identity.clone(), *asked_at);
+        let some_wait = report.semi_sync.waiting_sessions > 0;
         for (at, other) in self.servers.iter_mut().enumerate() {
             let is_earlier = other.asked_at.is_some_and(|earlier| earlier < asked_at);
             if at != primary
@@ -206,6 +241,8 @@ impl Topology {
                 // A group's members commit on their own what all have agreed on: one may be ahead of its primary.
                 let agrees = report.group.as_ref().is_some_and(GroupMember::follows);
                 other.errant = if agrees { Gtids::default() } else { report.executed.minus(&executed) };
+                let of_others = other.errant.clone().without_source(&identity);
+                other.ahead.note(other.errant.minus(&of_others), asked_at, some_wait);
             }
         }
     }
@@ -382,6 +419,33 @@ pub mod tests {
         assert!(topology.servers[1].errant.is_empty());
         topology.note(0, now + Duration::from_millis(5), Ok(report_of(1, &set)));
         assert_eq!(topology.servers[1].errant, gtids(&format!("{}:11", uuid(1))));
+    }
+
+    #[test]
+    fn a_primary_that_lacks_its_own_transactions_for_a_while_has_lost_them() {
+        let own = |last: u64| format!("{}:1-{last}", uuid(1));
+        let mut topology = healthy(&own(10));
+        let begin = Instant::now() + Duration::from_secs(1);
+        let mut ask = |after_ms: u64, primary: u64, replica: u64, waiting: u64| {
+            let now = begin + Duration::from_millis(after_ms);
+            topology.note(1, now, Ok(replica_of(2, 1, &own(replica))));
+            let mut report = report_of(1, &own(primary));
+            report.semi_sync.waiting_sessions = waiting;
+            topology.note(0, now + Duration::from_millis(1), Ok(report));
+            topology.servers[1].ahead.for_good
+        };
+        // Each time another that is just being committed.
+        assert!(![0, 500, 1000, 1500].into_iter().any(|at| ask(at, 10 + at / 500, 11 + at / 500, 0)));
+        // One waits for an acknowledgement for long.
+        assert!(![2000, 2500, 3000, 3500].into_iter().any(|at| ask(at, 14, 15, 1)));
+        assert!(!ask(4000, 15, 15, 0));
+        // It has been reset: it begins again.
+        assert!(!ask(5000, 1, 15, 0));
+        assert!(!ask(5500, 2, 15, 0));
+        assert!(ask(6000, 3, 15, 0));
+        assert!(ask(6500, 4, 15, 1), "what has been lost is not being waited for");
+        // The replica was made anew.
+        assert!(!ask(7000, 5, 5, 0));
     }
 
     #[test]

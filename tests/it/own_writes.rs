@@ -1,8 +1,8 @@
 //! A session's reads see its own writes, however far behind the replicas are.
 
-use mysql_async::prelude::Queryable as _;
+use mysql_async::{Row, prelude::Queryable as _};
 
-use crate::support::{Flavour, Stage, check, check_apart};
+use crate::support::{Flavour, Stage, check, check_apart, check_own};
 
 #[test]
 fn a_session_reads_its_own_writes_two_hundred_times_in_a_row() {
@@ -58,6 +58,44 @@ fn a_session_that_has_written_past_the_binary_log_reads_from_the_primary() {
         stage.ran(&before).await.only_on_replicas(1);
         stage.ran(&after).await.only_on_primary(2);
         stage.ran(&others).await.only_on_replicas(1);
+    });
+}
+
+#[test]
+fn after_the_primarys_binary_log_was_emptied_nobody_reads_from_replicas_that_miss_what_comes_next() {
+    check_own("emptied", &[Flavour::MySql, Flavour::MariaDb], "", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2), (3)").await;
+        let (own, others) = (stage.mark(), stage.mark());
+        let options = stage.options("admin", "admin").db_name(Some(&stage.schema));
+        let mut client = stage.try_client(options).await.unwrap();
+        let mut other = stage.client().await;
+        let reset = match stage.cluster.flavour {
+            Flavour::MySql => "RESET BINARY LOGS AND GTIDS",
+            Flavour::MariaDb => "RESET MASTER",
+        };
+        client.query_drop(reset).await.unwrap();
+        client.query_drop("INSERT INTO t VALUES (4)").await.unwrap();
+        let read = format!("SELECT COUNT(*) FROM t /* {own} */");
+        assert_eq!(client.query_first::<u8, _>(read).await.unwrap(), Some(4));
+        stage.ran(&own).await.only_on_primary(1);
+        let read = format!("SELECT COUNT(*) FROM t /* {others} */");
+        crate::support::eventually(10, "the others read from the primary, too", async || {
+            other.query_first::<u8, _>(&read).await.unwrap() == Some(4)
+        })
+        .await;
+        let cause = "has transactions that the primary has lost";
+        for replica in ["db2", "db3"] {
+            crate::support::eventually(10, "operators see why", async || {
+                let servers: Vec<Row> = stage.dauphin.operator().await.query("SHOW SERVERS").await.unwrap();
+                let of = |row: &Row, column| row.get::<Option<String>, _>(column).unwrap();
+                let row = servers.iter().find(|row| of(row, "server").as_deref() == Some(replica)).unwrap();
+                of(row, "cause").is_some_and(|its| its.contains(cause))
+            })
+            .await;
+        }
+        for _ in 0..10 {
+            assert_eq!(other.query_first::<u8, _>(&read).await.unwrap(), Some(4));
+        }
     });
 }
 

@@ -31,11 +31,18 @@ pub(super) fn flush(cursor: &mut Cursor<'_>) -> Facts {
     facts
 }
 
-/// RESET of anything; `RESET QUERY CACHE`, `RESET REPLICA`, `RESET PERSIST`.
+/// RESET of anything, several after commas; `RESET QUERY CACHE`, `RESET REPLICA`, `RESET PERSIST`.
 pub(super) fn reset(cursor: &mut Cursor<'_>) -> Facts {
     cursor.advance();
     if cursor.token.is(Keyword::Persist) {
         return Facts::write(Reason::SetGlobal).changing(Change::GlobalState);
     }
-    Facts::write(Reason::Flush)
+    let mut facts = Facts::write(Reason::Flush);
+    while !cursor.token.is_end() {
+        if cursor.token.is(Keyword::Master) || cursor.token.is(Keyword::Binary) {
+            facts.note(Change::ResetBinaryLog);
+        }
+        cursor.advance();
+    }
+    facts
 }

@@ -27,7 +27,7 @@ keywords! {
     Identity "identity" If "if" Ignore "ignore" Immediate "immediate" Import "import" In "in" Index "index"
     Insert "insert" InsertId "insert_id" Install "install" Instance "instance" Intersect "intersect" Into "into"
     Join "join" JsonTable "json_table" Key "key" Kill "kill" Last "last" LastInsertId "last_insert_id"
-    Lateral "lateral" Like "like" Limit "limit" Load "load" Local "local" Lock "lock" Loop "loop" Names "names" New "new"
+    Lateral "lateral" Like "like" Limit "limit" Load "load" Local "local" Lock "lock" Loop "loop" Master "master" Names "names" New "new"
     Next "next" No "no" Not "not" Null "null" Of "of" On "on" Only "only" Open "open"
     Optimize "optimize" Or "or" Order "order" Ordinality "ordinality" Outfile "outfile" Partitions "partitions"
     Password "password" Persist "persist" PersistOnly "persist_only" Prepare "prepare" Previous "previous"
