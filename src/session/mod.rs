@@ -104,6 +104,8 @@ pub struct Session {
     own_writes: Frontier,
     /// It has written with `sql_log_bin` off, or emptied the binary log.
     unlogged_writes: bool,
+    /// It has defined stored code, and has not waited since until the servers were asked for it.
+    defined_code: bool,
     /// The causal tokens of the current transaction.
     tokens: TransactionTokens,
     /// Whose writes its user's reads must see.
@@ -220,6 +222,7 @@ impl Session {
             left: Left::default(),
             own_writes: Frontier::default(),
             unlogged_writes: false,
+            defined_code: false,
             tokens: TransactionTokens::default(),
             consistency: Consistency::Session,
             borrowed_keeps: Needs::NONE,

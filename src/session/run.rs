@@ -166,10 +166,14 @@ impl Session {
         outcome
     }
 
-    /// The statement, with what is known of the stored code that it uses.
-    pub(super) async fn resolved(&self, statement: Arc<Statement>) -> Arc<Statement> {
+    /// The statement, with what is known of the stored code that it uses. Whether a write runs any, by a trigger, is known
+    /// only from the servers: after code of its own making a session waits until they have been asked again.
+    pub(super) async fn resolved(&mut self, statement: Arc<Statement>) -> Arc<Statement> {
         let code = &self.context.code;
-        let fresh = statement.calls.is_empty() || code.is_fresh().await;
+        let may_trigger =
+            self.defined_code && statement.effect == Effect::Write && !statement.tables.is_empty();
+        let fresh = !may_trigger && statement.calls.is_empty() || code.is_fresh().await;
+        self.defined_code &= !may_trigger;
         match code.load().resolve(&statement, self.schema(), fresh) {
             Some(resolved) => Arc::new(resolved),
             None => statement,
@@ -182,8 +186,10 @@ impl Session {
     }
 
     /// Until this is dropped nobody relies on what was known of stored code, if the statement changes some.
-    pub(super) fn changes_code(&self, statement: &Statement) -> Option<Changing> {
-        statement.changes.contains(&Change::DefinesCode).then(|| self.context.code.changing())
+    pub(super) fn changes_code(&mut self, statement: &Statement) -> Option<Changing> {
+        let defines = statement.changes.contains(&Change::DefinesCode);
+        self.defined_code |= defines;
+        defines.then(|| self.context.code.changing())
     }
 
     /// Runs a command whose statement is known, and tells the client if that cannot be done.
