@@ -10,10 +10,10 @@ impl Catalogue {
     /// were asked. Costs nothing where the statement calls nothing and no view and no trigger is of concern.
     pub fn resolve(&self, statement: &Statement, schema: Option<&str>, fresh: bool) -> Option<Statement> {
         let hidden = self.hidden(statement);
-        if statement.calls.is_empty() && hidden.is_none() {
+        if statement.calls.is_empty() && hidden.is_none() && fresh {
             return None;
         }
-        let mut does = Does::NOTHING;
+        let mut does = if fresh { Does::NOTHING } else { Does::UNKNOWN };
         let schema = schema.map(str::to_lowercase);
         for called in &statement.calls {
             let known = self.find(called, schema.as_deref()).filter(|_| self.complete && fresh);

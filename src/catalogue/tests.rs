@@ -309,3 +309,12 @@ async fn a_change_is_waited_for_until_the_servers_were_asked_again() {
     });
     assert!(fresh);
 }
+
+#[test]
+fn a_write_may_run_anything_by_a_trigger_while_nobody_knows_what_has_changed() {
+    let catalogue = catalogue(&source(Vec::new()));
+    let statement = classify(b"INSERT INTO t VALUES (1)", &SYNTAX);
+    assert!(catalogue.resolve(&statement, Some("d"), true).is_none());
+    let resolved = catalogue.resolve(&statement, Some("d"), false).unwrap();
+    assert!(resolved.changes.contains(&Change::StoredCode(Code::UNKNOWN)));
+}

@@ -299,26 +299,3 @@ fn state_that_failing_code_has_set_is_not_handed_to_others() {
         client.query_drop("SELECT * FROM left_too").await.unwrap();
     });
 }
-
-#[test]
-fn a_trigger_that_does_something_else_since_a_moment_ago_is_known_to() {
-    check(async |stage| {
-        stage.given("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT)").await;
-        let mut client = stage.client().await;
-        client.query_drop("CREATE PROCEDURE p() DO 1").await.unwrap();
-        client.query_drop("CREATE TRIGGER calls BEFORE INSERT ON t FOR EACH ROW CALL p()").await.unwrap();
-        for number in 0..10 {
-            client.query_drop("DROP PROCEDURE p").await.unwrap();
-            client
-                .query_drop(format!(
-                    "CREATE PROCEDURE p() CREATE TEMPORARY TABLE made_{number} SELECT 7 AS n"
-                ))
-                .await
-                .unwrap();
-            client.query_drop("INSERT INTO t VALUES ()").await.unwrap();
-            let read = format!("SELECT n FROM made_{number}");
-            assert_eq!(client.query_first::<u8, _>(read).await.unwrap(), Some(7));
-            client.reset().await.unwrap();
-        }
-    });
-}
