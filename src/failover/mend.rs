@@ -68,13 +68,26 @@ impl<C: Cluster> Controller<C> {
             let receives = self.topology.servers[at]
                 .replication()
                 .is_some_and(|replication| replication.receiver != Receiver::Stopped);
+            let has_opened = self.has_opened_by_a_restart(at);
             if source == Some(primary) && is_quarantined && receives {
                 self.welcome(at);
-            } else if (is_quarantined || follows_a_deposed) && self.mending.is_due(at) {
+            } else if (is_quarantined || follows_a_deposed || has_opened) && self.mending.is_due(at) {
                 self.bring_back(at, primary).await;
             }
         }
         self.restore_semi_sync(primary).await;
+    }
+
+    /// Whether a replica takes writes since it restarted, which nobody can have meant: a former primary's configuration, most
+    /// often. One that has not restarted somebody has opened on purpose.
+    fn has_opened_by_a_restart(&self, at: usize) -> bool {
+        let observed = &self.topology.servers[at];
+        let Some(report) = observed.report.as_ref().filter(|report| report.group.is_none()) else {
+            return false;
+        };
+        !report.read_only
+            && report.replication.is_some()
+            && observed.steady.is_some_and(|steady| report.is_later_than(steady))
     }
 
     /// Starts the replication of those where an operation that was given up could not.
@@ -139,7 +152,7 @@ impl<C: Cluster> Controller<C> {
     }
 
     /// Keeps which incarnation of each server was seen in its place: the primary's, as it takes writes, and of each other the
-    /// one that has all that the primary had when it began. A later one may lack what an earlier one acknowledged.
+    /// one that takes none and has all that the primary had when it began. A later one may lack what an earlier one acknowledged.
     fn remember_incarnations(&mut self, primary: usize) {
         // So long that the next is told apart by `Report::started`.
         const LONG_ENOUGH: Duration = Duration::from_secs(2);
@@ -147,7 +160,9 @@ impl<C: Cluster> Controller<C> {
         let recent = of_primary.asked_at.map(|asked_at| asked_at + Duration::from_secs(1));
         let is_in_place = |observed: &Observed| {
             let executed = of_primary.report.as_ref().map(|report| &report.executed);
-            observed.asked_at <= recent && executed.is_some_and(|executed| observed.has().covers(executed))
+            !observed.is_writable()
+                && observed.asked_at <= recent
+                && executed.is_some_and(|executed| observed.has().covers(executed))
         };
         let news = |(at, observed): (usize, &Observed)| {
             let report = observed.report.as_ref().filter(|_| observed.is_reached())?;

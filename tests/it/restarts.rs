@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mysql_async::prelude::Queryable as _;
+use mysql_async::{Row, prelude::Queryable as _};
 
 use crate::support::{Stage, check_apart, eventually};
 
@@ -121,6 +121,32 @@ fn a_switchover_that_cannot_end_is_undone_before_dauphin_stops() {
         assert!(is_read_only(stage, 1).await);
         assert!(state_file(stage).contains("\"operation\": null"), "{}", state_file(stage));
     });
+}
+
+#[test]
+fn a_former_primary_whose_restart_opens_it_is_closed_and_takes_reads_again() {
+    check_apart(ALONE, async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        stage.dauphin.operator().await.query_drop("SWITCHOVER TO db2").await.unwrap();
+        eventually(20, "db1 follows", async || is_read_only(stage, 0).await && reads(stage).await == 2).await;
+        // So long that the next incarnation is told apart.
+        known(stage).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stage.cluster.nodes[0].kill();
+        stage.cluster.nodes[0].start().await;
+        eventually(20, "it is closed", async || is_read_only(stage, 0).await).await;
+        eventually(20, "it takes reads", async || reads(stage).await == 2).await;
+        let mut client = stage.client().await;
+        client.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
+        stage.dauphin.operator().await.query_drop("SWITCHOVER TO db1").await.unwrap();
+        client.query_drop("INSERT INTO t VALUES (2)").await.unwrap();
+    });
+}
+
+/// How many servers take reads.
+async fn reads(stage: &Stage) -> usize {
+    let servers: Vec<Row> = stage.dauphin.operator().await.query("SHOW SERVERS").await.unwrap();
+    servers.iter().filter(|row| row.get::<String, _>("reads").unwrap() == "yes").count()
 }
 
 #[test]
