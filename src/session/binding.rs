@@ -295,6 +295,7 @@ impl Pins {
             | Change::SystemVariables
             | Change::Names
             | Change::GlobalState
+            | Change::GlobalVariable(_)
             | Change::DefinesCode
             | Change::LastInsertId => {}
             Change::StoredCode(code) => {

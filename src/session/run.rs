@@ -226,6 +226,7 @@ impl Session {
         shape: Shape,
     ) -> Result<(), Failure> {
         let _changing = self.changes_code(statement);
+        let _setting = self.sets_globals(statement);
         self.end_read_only(statement).await?;
         self.carry_before(statement).await?;
         let mut attempts = Attempts::default();

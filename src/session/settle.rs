@@ -78,7 +78,11 @@ impl Session {
             lingering.keeps = lingering.keeps.without(gone);
         }
         // Connections keep the privileges and the defaults that they were opened with.
-        if statement.changes.contains(&Change::GlobalState) {
+        let is_global = |change: &Change| matches!(change, Change::GlobalState | Change::GlobalVariable(_));
+        if statement.changes.iter().any(is_global) {
+            if succeeded || statement.statements > 1 {
+                self.context.globals.note(&statement.changes);
+            }
             self.context.accounts.doubt_all();
         }
         let mut left_behind = self.left_behind(&lease, statement, succeeded);

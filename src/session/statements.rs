@@ -171,6 +171,7 @@ impl Session {
     ) -> Result<(), Failure> {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
+        let _setting = self.sets_globals(&executed.statement);
         if !matches!(place, Place::Own(_)) {
             self.end_read_only(&executed.statement).await?;
             self.carry_before(&executed.statement).await?;
