@@ -205,7 +205,7 @@ impl Session {
     }
 
     /// Asks the connection whether its transaction is still open; `None` if it is lost.
-    async fn ask_status(&mut self, lease: Lease) -> Option<Lease> {
+    pub(super) async fn ask_status(&mut self, lease: Lease) -> Option<Lease> {
         let mut bytes = Vec::new();
         dauphin_proto::command::put_command(&mut bytes, dauphin_proto::command::code::PING, b"");
         let mut exchange = lease.send(&bytes).await.ok()?;

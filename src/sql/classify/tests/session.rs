@@ -279,18 +279,30 @@ fn diagnostics_are_read_into_variables() {
 fn kill_names_its_thread() {
     let kill = |query_only, id| Some(Kill { query_only, id });
     for (text, expected) in [
-        ("kill 5", kill(false, 5)),
-        ("kill connection 5;", kill(false, 5)),
-        ("KILL QUERY 77", kill(true, 77)),
-        ("kill hard query 77", kill(true, 77)),
-        ("kill query id 77", None),
-        ("kill user a", None),
-        ("kill @a", None),
-        ("kill 5 + 5", None),
-        ("kill 99999999999999999999999", None),
+        ("kill 5", kill(false, Some(5))),
+        ("kill connection 5;", kill(false, Some(5))),
+        ("KILL QUERY 77", kill(true, Some(77))),
+        ("kill @a", kill(false, None)),
+        ("kill query @a + @b", kill(true, None)),
+        ("kill connection (select 5)", kill(false, None)),
+        ("kill connection_id()", kill(false, None)),
+        ("kill 5 + 5", kill(false, None)),
+        ("kill 99999999999999999999999", kill(false, None)),
     ] {
         assert_eq!(mysql(text).kill, expected, "{text}");
     }
+    for (text, expected) in [
+        ("kill hard query 77", kill(true, Some(77))),
+        ("kill soft 77", kill(false, Some(77))),
+        ("kill soft connection @a", kill(false, None)),
+        ("kill query id 77", None),
+        ("kill hard query id @a", None),
+        ("kill user a", None),
+        ("kill query user a", None),
+    ] {
+        assert_eq!(mariadb(text).kill, expected, "{text}");
+    }
+    assert_eq!(mysql("kill query @a").needs, Needs::USER_VARIABLES);
 }
 
 #[test]
