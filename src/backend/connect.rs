@@ -3,6 +3,7 @@
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use dauphin_proto::{
@@ -195,7 +196,7 @@ async fn dial(address: &ServerAddress) -> io::Result<Stream> {
         ServerAddress::Tcp { host, port } => {
             let tcp = TcpStream::connect((host.as_str(), *port)).await?;
             tcp.set_nodelay(true)?;
-            let keepalive = socket2::TcpKeepalive::new().with_time(std::time::Duration::from_secs(30));
+            let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
             socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
             Stream::Tcp(tcp)
         }
@@ -353,7 +354,7 @@ fn not_an_error(payload: Vec<u8>) -> Result<Vec<u8>, ConnectError> {
     Ok(payload)
 }
 
-/// Switches tracking on and asks for the character sets of the login and of the server, in one round trip.
+/// Switches tracking on and asks for the character sets of the login and of the server, and for its timeouts, in one round trip.
 async fn set_up(
     connection: Connection,
     server: &Server,
@@ -364,7 +365,8 @@ async fn set_up(
     let of_login = Charsets::NAMES.iter().map(|name| format!("@@{name}"));
     let names: Vec<_> =
         of_login.chain(Charsets::NAMES.iter().map(|name| format!("@@GLOBAL.{name}"))).collect();
-    let names = [names, vec!["@@sql_mode".to_owned()]].concat();
+    let others = ["@@sql_mode", "@@GLOBAL.wait_timeout", "@@GLOBAL.interactive_timeout"];
+    let names = [names, others.map(str::to_owned).to_vec()].concat();
     connection.queries().put(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
     let mut own = OwnConnection(connection);
     own.0.stream.send_commands(&bytes).await?;
@@ -375,6 +377,8 @@ async fn set_up(
     own.0.charsets = Arc::new(four());
     server.set_charsets(four());
     own.0.sql_mode = values.next().flatten().unwrap_or_default().into();
+    let mut seconds = || std::str::from_utf8(&values.next()??).ok()?.parse().ok().map(Duration::from_secs);
+    server.set_idle_timeouts([seconds(), seconds()]);
     own.0.input.consume(0);
     own.0.handle = own.0.stream.second_handle()?.map(Arc::new);
     Ok(own.0)

@@ -45,7 +45,19 @@ impl OwnConnection {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open_as(server: &Server, account: &Account) -> Result<Self, ConnectError> {
-        Ok(Self(connect::connect(server, account, Profile::own()).await?))
+        Self::open_like(server, account, Profile::own()).await
+    }
+
+    /// Opens one for whatever account, logged in as its sessions are. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open_like(
+        server: &Server,
+        account: &Account,
+        profile: Profile,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self(connect::connect(server, account, profile).await?))
     }
 
     /// Its id on its server, as CONNECTION_ID() says.

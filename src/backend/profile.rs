@@ -95,6 +95,11 @@ impl Profile {
         }
     }
 
+    /// Whether somebody sits at the client: what it may be idle for is another variable's.
+    pub fn is_interactive(self) -> bool {
+        self.capabilities & CapabilityFlags::CLIENT_INTERACTIVE.bits() != 0
+    }
+
     /// Whether names may stand apart from their parenthesis.
     pub fn ignore_space(self) -> bool {
         self.capabilities & CapabilityFlags::CLIENT_IGNORE_SPACE.bits() != 0

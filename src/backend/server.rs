@@ -76,6 +76,7 @@ pub struct Server {
     behind: AtomicBool,
     /// Its global character sets, as the newest connection found them.
     charsets: Mutex<Option<Arc<Charsets>>>,
+    idle_timeouts: Mutex<[Option<Duration>; 2]>,
 }
 
 impl fmt::Debug for Server {
@@ -134,6 +135,7 @@ impl Server {
             lag: AtomicU64::new(UNKNOWN_LAG),
             behind: AtomicBool::new(false),
             charsets: Mutex::default(),
+            idle_timeouts: Mutex::default(),
         }
     }
 
@@ -260,6 +262,15 @@ impl Server {
         if known.as_deref() != Some(&found) {
             *known = Some(Arc::new(found));
         }
+    }
+
+    /// Its global `wait_timeout` or, for programs that people sit at, `interactive_timeout`, as the newest connection found it.
+    pub fn idle_timeout(&self, is_interactive: bool) -> Option<Duration> {
+        self.idle_timeouts.lock()[usize::from(is_interactive)]
+    }
+
+    pub(super) fn set_idle_timeouts(&self, found: [Option<Duration>; 2]) {
+        *self.idle_timeouts.lock() = found;
     }
 
     /// Forgets what it has applied: it was restarted, or follows another source.

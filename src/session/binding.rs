@@ -296,6 +296,7 @@ impl Pins {
             | Change::Names
             | Change::GlobalState
             | Change::ResetBinaryLog
+            | Change::GlobalVariable(_)
             | Change::DefinesCode
             | Change::LastInsertId => {}
             Change::StoredCode(code) => {

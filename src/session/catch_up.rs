@@ -221,6 +221,13 @@ fn assignments(has: &State, wanted: &State, charsets: &Charsets, sql_mode: &[u8]
     (!set.text.is_empty()).then_some(set.text)
 }
 
+/// The text that gives one session variable this value, on a new connection.
+pub(super) fn setting(name: &str, value: &[u8]) -> Vec<u8> {
+    let mut set = Assignments { text: Vec::new(), backslash_escapes: true };
+    set.variable(name, Some(value));
+    set.text
+}
+
 fn backslash_escapes(state: &State) -> bool {
     let mode = state.variable("sql_mode").unwrap_or_default();
     !String::from_utf8_lossy(mode).contains("NO_BACKSLASH_ESCAPES")

@@ -17,6 +17,7 @@ use super::{
     accounts::Accounts,
     catch_up::{CatchUp, CatchUpError},
     freshness::Terms,
+    global_variables::GlobalVariables,
     login,
     registry::Registry,
     writes::SharedWrites,
@@ -61,6 +62,7 @@ pub struct Context {
     /// What sessions have written, for reads that must see other sessions' writes.
     pub writes: SharedWrites,
     pub(super) terms: Terms,
+    pub(super) globals: GlobalVariables,
     /// What is counted.
     pub metrics: Metrics,
     /// All sessions, by the id that their clients know.
@@ -97,6 +99,7 @@ impl Context {
             misrouted: Misrouted::new(config.routing.digest_memory),
             writes: SharedWrites::new(config.cache.causal_tokens),
             terms: Terms::default(),
+            globals: GlobalVariables::default(),
             metrics: Metrics::new(
                 fleet.servers.capacity(),
                 config.threads.data_threads(),

@@ -5,7 +5,18 @@ use std::{io, time::Duration};
 use super::{Session, SessionError, client::Packet};
 use crate::{error::ClientError, topology::Flavour};
 
+/// The servers' own default, 8 hours: nobody has asked for it, and whoever says nothing for so long costs little.
+const UNASKED: Duration = Duration::from_secs(8 * 60 * 60);
+
 impl Session {
+    /// The session is new, or as good as new: it may be idle for as long as on the primary.
+    pub(super) fn take_idle_timeout(&mut self) {
+        let table = self.context.published.load();
+        let of_primary =
+            table.term().and_then(|term| term.server.idle_timeout(self.profile.is_interactive()));
+        self.idle_timeout = of_primary.filter(|timeout| *timeout < UNASKED);
+    }
+
     /// Waits for a command, at most for the session's own `wait_timeout`.
     ///
     /// # Errors
@@ -45,10 +56,9 @@ impl Session {
         }
     }
 
-    /// What the session has set `wait_timeout` to, which the server gives in seconds. A session that has not set it may
-    /// be idle for ever.
+    /// What the session has set `wait_timeout` to, which the server gives in seconds, or what it began with.
     fn wait_timeout(&self) -> Option<Duration> {
-        let value = self.state.variable("wait_timeout")?;
+        let Some(value) = self.state.variable("wait_timeout") else { return self.idle_timeout };
         std::str::from_utf8(value).ok()?.parse().ok().map(Duration::from_secs)
     }
 

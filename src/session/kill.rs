@@ -8,15 +8,17 @@ use super::{
     Session, SessionError,
     client::Packet,
     registry::{self, Entry, Running},
+    relay::Outcome,
     route,
 };
 use crate::{
     backend::{
-        Account, Profile, Server,
+        Account, Lease, Profile, Server,
         connect::ConnectError,
         own::{AskError, OwnConnection},
     },
     error::ClientError,
+    sql::Kill,
     topology::Flavour,
 };
 
@@ -26,6 +28,10 @@ const AT_MOST: Duration = Duration::from_secs(5);
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 /// ER_KILL_DENIED_ERROR
 const DENIED: u16 = 1095;
+/// ER_NO_SUCH_THREAD
+const NO_SUCH_THREAD: u16 = 1094;
+/// ER_QUERY_INTERRUPTED and MariaDB's ER_CONNECTION_KILLED: what is said to who kills the connection that it says that on.
+const KILLED: [u16; 2] = [1317, 1927];
 
 /// Why a statement could not be ended on its server.
 #[derive(Debug, thiserror::Error)]
@@ -92,14 +98,49 @@ impl Session {
         query_only: bool,
         packet: &mut Packet,
     ) -> Result<(), SessionError> {
-        let Some(target) = self.context.sessions.find(id) else {
-            if registry::is_session_id(id) {
-                return Ok(self.say(ClientError::no_such_thread(id)).await?);
+        if registry::is_session_id(id) {
+            return Ok(self.kill_session(id, query_only).await?);
+        }
+        self.run_known(packet, &route::SERVER).await
+    }
+
+    /// KILL of an expression, which the primary has worked out and refused: it says that it knows no such id. If the id is one of
+    /// dauphin's, the client gets dauphin's answer. `None` if the statement has ended its own connection, and so its session.
+    pub(super) async fn kill_refused(
+        &mut self,
+        mut lease: Lease,
+        kill: Kill,
+        outcome: &mut Outcome,
+    ) -> io::Result<Option<Lease>> {
+        let Some(error) = outcome.untold.take() else { return Ok(Some(lease)) };
+        let id =
+            number(&error.message).filter(|id| error.code == NO_SUCH_THREAD && registry::is_session_id(*id));
+        if let Some(id) = id {
+            outcome.error = None;
+            outcome.warnings = 0;
+            self.kill_session(id, kill.query_only).await?;
+            return Ok(Some(lease));
+        }
+        if !kill.query_only && KILLED.contains(&error.code) {
+            match self.ask_status(lease).await {
+                Some(alive) => lease = alive,
+                None => {
+                    self.registered.entry.killed.cancel();
+                    self.say(error).await?;
+                    return Ok(None);
+                }
             }
-            return self.run_known(packet, &route::SERVER).await;
+        }
+        self.say(error).await?;
+        Ok(Some(lease))
+    }
+
+    async fn kill_session(&mut self, id: u64, query_only: bool) -> io::Result<()> {
+        let Some(target) = self.context.sessions.find(id) else {
+            return self.say(ClientError::no_such_thread(id)).await;
         };
         if !self.may_kill(&target).await {
-            return Ok(self.say(ClientError::not_owner(id)).await?);
+            return self.say(ClientError::not_owner(id)).await;
         }
         target.interrupt();
         let running = target.running();
@@ -108,20 +149,20 @@ impl Session {
             None => Ok(()),
         };
         if ended.as_ref().is_err_and(NotEnded::is_denied) {
-            return Ok(self.say(ClientError::not_owner(id)).await?);
+            return self.say(ClientError::not_owner(id)).await;
         }
         if !query_only {
             target.killed.cancel();
             self.wait_for_end(id).await;
         }
-        let (Some(running), Err(why)) = (running, ended) else { return Ok(self.say_ok().await?) };
+        let (Some(running), Err(why)) = (running, ended) else { return self.say_ok().await };
         let server = &self.context.fleet.servers[running.server.0].name;
         let what = if query_only {
             format!("the statement of session {id} could not be ended on {server}: {why}")
         } else {
             format!("session {id} was ended, but its statement could not be ended on {server}: {why}")
         };
-        Ok(self.say(ClientError::not_done(what)).await?)
+        self.say(ClientError::not_done(what)).await
     }
 
     /// Waits until another session that was told to end has closed its client's connection: servers answer KILL no earlier
@@ -168,6 +209,13 @@ impl Session {
     }
 }
 
+/// The number in a message, in whatever language that is.
+fn number(message: &[u8]) -> Option<u64> {
+    let begins = message.iter().position(u8::is_ascii_digit)?;
+    let digits = message[begins..].split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// What matters for KILL, of what an account may do.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Privileges {
@@ -209,6 +257,14 @@ impl Privileges {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_is_found_in_a_message_of_any_language() {
+        // MySQL 9.7.4 with lc_messages = 'ja_JP'.
+        assert_eq!(number("不明なスレッドIDです: 1000000005".as_bytes()), Some(1_000_000_005));
+        assert_eq!(number(b"Unknown thread id: 18446744073709551615"), Some(u64::MAX));
+        assert_eq!(number(b"Unknown thread"), None);
+    }
 
     #[test]
     fn privileges_are_read_from_what_servers_say() {

@@ -12,6 +12,7 @@ mod catch_up;
 mod client;
 mod context;
 mod freshness;
+mod global_variables;
 mod hint_stack;
 mod idle;
 pub mod kill;
@@ -96,6 +97,8 @@ pub struct Session {
     prepared: PreparedStatements,
     /// Status flags of the last response.
     status: u16,
+    /// For how long the client may say nothing unless the session says otherwise; `None`: for ever.
+    idle_timeout: Option<Duration>,
     /// Whether the last statement ran on the connection that the session is bound to.
     last_on_binding: bool,
     /// What the last statement left to be asked for.
@@ -218,6 +221,7 @@ impl Session {
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
             status: status::AUTOCOMMIT,
+            idle_timeout: None,
             last_on_binding: false,
             left: Left::default(),
             own_writes: Frontier::default(),
@@ -233,6 +237,7 @@ impl Session {
             route: Route::default(),
         };
         session.take_user_s_level();
+        session.take_idle_timeout();
         session.enter(logged_in.schema);
         session.route.login_sequence = logged_in.sequence;
         session
@@ -252,6 +257,7 @@ impl Session {
     }
 
     async fn run(&mut self, certificate_proof: &[u8]) -> Result<(), SessionError> {
+        self.take_globals().await;
         self.client.ok_with(certificate_proof, self.status, self.route.login_sequence).await?;
         self.client.compress();
         let killed = self.registered.entry.killed.clone().cancelled_owned();
@@ -338,6 +344,7 @@ impl Session {
                 Box::pin(self.undo_bound()).await;
                 self.reset(self.state.schema.as_deref().map(<[u8]>::to_vec));
                 self.take_server_charsets();
+                self.take_globals().await;
                 self.say_ok().await?;
             }
             Command::ChangeUser(argument) => {
@@ -411,6 +418,7 @@ impl Session {
         self.wishes = Wishes::default();
         self.hint_stack = HintStack::default();
         self.tokens.clear();
+        self.take_idle_timeout();
         self.enter(schema);
     }
 
@@ -453,6 +461,7 @@ impl Session {
                 self.take_user_s_level();
                 self.undo_bound().await;
                 self.reset(logged_in.schema);
+                self.take_globals().await;
                 Ok(self.client.ok(self.status, logged_in.sequence).await?)
             }
             Ok(Err(LoginError::Refused(answer, sequence))) => {

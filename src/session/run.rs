@@ -31,7 +31,7 @@ use crate::{
         Term,
         decide::{Decision, Reason, Situation, Target, decide},
     },
-    sql::{self, Change, Effect, Needs, Statement, Syntax, normalise},
+    sql::{self, Change, Effect, Kill, Needs, Statement, Syntax, normalise},
     topology::{Flavour, gtid::Written},
 };
 
@@ -157,8 +157,8 @@ impl Session {
         if let Effect::Own(own) = &statement.effect {
             return Box::pin(self.own(own, packet)).await;
         }
-        if let Some(kill) = statement.kill {
-            return Box::pin(self.kill(kill.id, kill.query_only, packet)).await;
+        if let Some(Kill { query_only, id: Some(id) }) = statement.kill {
+            return Box::pin(self.kill(id, query_only, packet)).await;
         }
         let statement = self.resolved(statement).await;
         let outcome = self.run_known(packet, &statement).await;
@@ -232,6 +232,7 @@ impl Session {
         shape: Shape,
     ) -> Result<(), Failure> {
         let _changing = self.changes_code(statement);
+        let _setting = self.sets_globals(statement);
         self.end_read_only(statement).await?;
         self.carry_before(statement).await?;
         let mut attempts = Attempts::default();
@@ -505,11 +506,20 @@ impl Session {
         };
         let manner = Manner {
             withhold: self.withhold(statement, &borrowed, is_whole),
+            tells_errors: statement.kill.is_some(),
             value: self.value(statement, borrowed.elsewhere),
             ..self.manner(shape)
         };
         match self.receive(exchange, manner, &borrowed, may_repeat).await? {
             Attempt::Done((mut lease, mut outcome)) => {
+                if let Some(kill) = statement.kill {
+                    // Rare, and large: not a part of every session's future.
+                    let refused = Box::pin(self.kill_refused(lease, kill, &mut outcome)).await;
+                    let Some(kept) = refused.map_err(Failure::Client)? else {
+                        return Ok(Attempt::Done(()));
+                    };
+                    lease = kept;
+                }
                 if is_whole && outcome.warnings > 0 && sets_only_names(statement) {
                     // Rare, and large: not a part of every session's future.
                     let asked = Box::pin(self.names_that_warned(lease, statement, packet, &mut outcome));

@@ -79,7 +79,11 @@ impl Session {
             lingering.keeps = lingering.keeps.without(gone);
         }
         // Connections keep the privileges and the defaults that they were opened with.
-        if statement.changes.contains(&Change::GlobalState) {
+        let is_global = |change: &Change| matches!(change, Change::GlobalState | Change::GlobalVariable(_));
+        if statement.changes.iter().any(is_global) {
+            if succeeded || statement.statements > 1 {
+                self.context.globals.note(&statement.changes);
+            }
             self.context.accounts.doubt_all();
         }
         let mut left_behind = self.left_behind(&lease, statement, succeeded);
@@ -202,7 +206,7 @@ impl Session {
     }
 
     /// Asks the connection whether its transaction is still open; `None` if it is lost.
-    async fn ask_status(&mut self, lease: Lease) -> Option<Lease> {
+    pub(super) async fn ask_status(&mut self, lease: Lease) -> Option<Lease> {
         let mut bytes = Vec::new();
         dauphin_proto::command::put_command(&mut bytes, dauphin_proto::command::code::PING, b"");
         let mut exchange = lease.send(&bytes).await.ok()?;

@@ -171,6 +171,7 @@ impl Session {
     ) -> Result<(), Failure> {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
+        let _setting = self.sets_globals(&executed.statement);
         if !matches!(place, Place::Own(_)) {
             self.end_read_only(&executed.statement).await?;
             self.carry_before(&executed.statement).await?;
@@ -224,7 +225,7 @@ impl Session {
         };
         let manner = Manner {
             withhold: self.withhold(&executed.statement, &sent, is_whole && executed.rows == Rows::One),
-            tells_errors: executed.rows != Rows::One,
+            tells_errors: executed.rows != Rows::One || executed.statement.kill.is_some(),
             value: self.value(&executed.statement, sent.elsewhere),
             ..self.manner(Shape::Query)
         };
@@ -236,6 +237,13 @@ impl Session {
                 Ok(Attempt::Again(again))
             }
             Attempt::Done((mut lease, mut outcome)) => {
+                if let Some(kill) = executed.statement.kill.filter(|_| executed.rows == Rows::One) {
+                    let refused = Box::pin(self.kill_refused(lease, kill, &mut outcome)).await;
+                    let Some(kept) = refused.map_err(Failure::Client)? else {
+                        return Ok(Attempt::Done(()));
+                    };
+                    lease = kept;
+                }
                 if executed.rows != Rows::One {
                     // Rare, and large: not a part of every session's future.
                     let done = Box::pin(self.bulk_done(lease, executed, &mut outcome));

@@ -17,8 +17,10 @@ pub enum Change {
     SystemVariables,
     /// `SET NAMES`: the collation goes to the results too, where no variable shows it.
     Names,
-    /// `SET GLOBAL`, `SET PERSIST`, accounts and privileges: not the session's, but that of all who log in later.
+    /// Accounts and privileges, `RESET PERSIST`: not the session's, but that of all who log in later.
     GlobalState,
+    /// `SET GLOBAL`, `SET PERSIST` of a variable by this name, lower-cased: the same.
+    GlobalVariable(Box<str>),
     /// The characteristics of the next transaction only.
     TransactionOnce,
     /// `SET ROLE`.

@@ -39,7 +39,7 @@ pub struct Statement {
     pub statements: u32,
     /// A hash of the text without its literals, comments and spacing; the same in every process.
     pub digest: u64,
-    /// The thread to kill, if it is a KILL with a number.
+    /// What it ends, if it is a KILL of a thread.
     pub kill: Option<Kill>,
 }
 
@@ -232,6 +232,6 @@ impl Consistency {
 pub struct Kill {
     /// Whether only the running statement is to end, not the connection.
     pub query_only: bool,
-    /// The connection's id as the client knows it.
-    pub id: u64,
+    /// The connection's id as the client knows it; `None` if a server must work it out.
+    pub id: Option<u64>,
 }

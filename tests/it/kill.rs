@@ -50,6 +50,88 @@ fn killing_a_connection_ends_its_session() {
     });
 }
 
+/// Of a session that runs a long statement: what `KILL QUERY` and then `KILL` of these expressions do, once `@id` is its id.
+async fn killed_by(stage: &mut Stage, killer: &mut Conn, query: &str, connection: &str) {
+    let (mark, mut victim) = (stage.mark(), stage.client().await);
+    killer.query_drop(format!("SET @id = {}", victim.id())).await.unwrap();
+    let statement = format!("DO SLEEP(20) /* {mark} dauphin:primary */");
+    let running = tokio::spawn(async move {
+        let outcome = victim.query_drop(statement).await;
+        (outcome, victim)
+    });
+    eventually(10, "it runs", async || stage.ran(&mark).await.0.iter().sum::<usize>() == 1).await;
+    let start = Instant::now();
+    killer.query_drop(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
+    let (_, mut victim) =
+        tokio::time::timeout(Duration::from_secs(10), running).await.expect("it ends").unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10), "{query}");
+    victim.query_drop("SELECT 1").await.expect("the session goes on");
+    killer.query_drop(connection).await.unwrap_or_else(|error| panic!("{connection}: {error}"));
+    let error = server_error(killer.query_drop(connection).await);
+    let id = victim.id();
+    assert_eq!((error.code, error.message), (1094, format!("Unknown thread id: {id}")), "{connection}");
+    assert!(victim.query_drop("SELECT 1").await.is_err(), "{connection}");
+}
+
+#[test]
+fn an_expression_names_a_session_as_its_value_does() {
+    check(async |stage| {
+        let mut killer = stage.client().await;
+        killed_by(stage, &mut killer, "KILL QUERY @id", "KILL @id").await;
+        // The variable is on the connection that computed it.
+        killer.query_drop("SET @half = (SELECT 500000000)").await.unwrap();
+        killed_by(stage, &mut killer, "KILL QUERY @id - @half + @half", "KILL CONNECTION (SELECT @id)").await;
+        killer.query_drop("BEGIN").await.unwrap();
+        killed_by(stage, &mut killer, "KILL QUERY CONCAT(@id, 'x')", "KILL (@id)").await;
+        killer.query_drop("COMMIT").await.unwrap();
+        if !stage.is_mysql() {
+            killed_by(stage, &mut killer, "KILL HARD QUERY @id", "KILL SOFT CONNECTION @id").await;
+            let prepared = killer.prep("KILL ?").await.unwrap();
+            let victim = stage.client().await;
+            killer.exec_drop(&prepared, (victim.id(),)).await.unwrap();
+            let error = server_error(killer.exec_drop(&prepared, (victim.id(),)).await);
+            assert_eq!(error.code, 1094);
+        }
+        killer.query_drop("SELECT 1").await.unwrap();
+    });
+}
+
+/// What a statement is answered with, and whether the session goes on.
+async fn answer_to(mut client: Conn, statement: &str) -> (Option<(u16, String)>, bool) {
+    let outcome = client.query_drop(statement).await;
+    let refused = outcome.err().map(|error| server_error::<()>(Err(error)));
+    (refused.map(|error| (error.code, error.message)), client.query_drop("SELECT 1").await.is_ok())
+}
+
+#[test]
+fn an_expression_that_names_no_session_is_answered_as_by_a_server() {
+    check(async |stage| {
+        for statement in [
+            "KILL QUERY NULL",
+            "KILL @unset",
+            "KILL 1.7e6",
+            "KILL -1",
+            "KILL 'x'",
+            "KILL no_column",
+            "KILL QUERY (SELECT 1, 2)",
+            "KILL QUERY (SELECT id FROM information_schema.processlist LIMIT 1)",
+            "KILL CONNECTION_ID()",
+        ] {
+            let direct = stage.cluster.primary().admin().await.unwrap();
+            let direct = answer_to(direct, statement).await;
+            let through = stage.client().await;
+            assert_eq!(answer_to(through, statement).await, direct, "{statement}");
+        }
+        // Not another user's.
+        let user = format!("it_{}", stage.schema);
+        stage.given(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'secret'")).await;
+        let victim = stage.client().await;
+        let mut killer = stage.try_client(stage.options(&user, "secret")).await.unwrap();
+        let error = server_error(killer.query_drop(format!("KILL QUERY {} + 0", victim.id())).await);
+        assert_eq!(error.code, 1095);
+    });
+}
+
 /// A server has closed it by then.
 #[test]
 fn a_killed_client_s_connection_is_closed_before_the_killer_is_answered() {

@@ -45,7 +45,10 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Facts {
             facts
         }
         (Keyword::Global, Keyword::Transaction) => {
-            verb::write_changing(Reason::SetGlobal, Change::GlobalState)
+            let mut facts = Facts::write(Reason::SetGlobal);
+            let names = if is_mariadb(cursor) { OF_TRANSACTION_MARIADB } else { OF_TRANSACTION };
+            names.iter().for_each(|name| global_variable(name, &mut facts));
+            facts
         }
         (Keyword::Statement, _) if is_mariadb(cursor) && !is_assigned(cursor) => for_statement(cursor),
         _ => assignments(cursor),
@@ -133,12 +136,25 @@ fn system_variable(cursor: &mut Cursor<'_>, facts: &mut Facts) {
     match scope {
         Scope::Global => {
             facts.refuse(Reason::SetGlobal);
-            facts.note(Change::GlobalState);
+            global_variable(&name, facts);
         }
         Scope::Unsaid if with_signs && is_of_transaction(&name) => facts.note(Change::TransactionOnce),
         Scope::Session | Scope::Unsaid => session_variable(&name, facts),
     }
     variable_value(cursor, facts);
+}
+
+fn global_variable(name: &str, facts: &mut Facts) {
+    facts.note(Change::GlobalVariable(name.into()));
+    // What a new session has of others follows it.
+    let follows = match name {
+        "character_set_server" => "collation_server",
+        "collation_server" => "character_set_server",
+        "interactive_timeout" => "wait_timeout",
+        "max_join_size" => "sql_big_selects",
+        _ => return,
+    };
+    facts.note(Change::GlobalVariable(follows.into()));
 }
 
 fn session_variable(name: &str, facts: &mut Facts) {

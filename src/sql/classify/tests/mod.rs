@@ -32,6 +32,10 @@ fn mysql(text: &str) -> Statement {
     classify(text.as_bytes(), &MYSQL)
 }
 
+fn mariadb(text: &str) -> Statement {
+    classify(text.as_bytes(), &MARIADB)
+}
+
 fn check_reads(syntaxes: &[Syntax], texts: &[&str]) {
     for syntax in syntaxes {
         for text in texts {

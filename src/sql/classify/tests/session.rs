@@ -15,6 +15,10 @@ fn check(text: &str, effect: &Effect, reason: Reason, changes: &[Change]) {
     assert_eq!(said, (effect, reason, changes), "{text}");
 }
 
+fn global(name: &str) -> Change {
+    Change::GlobalVariable(name.into())
+}
+
 fn changes(text: &str, syntax: &Syntax) -> Vec<Change> {
     classify(text.as_bytes(), syntax).changes
 }
@@ -82,18 +86,27 @@ fn a_set_of_session_state_is_told_from_one_that_is_more() {
     check("use db", &Effect::Session, Reason::Use, &[Change::Schema("db".into())]);
     check("use `My``Db`;", &Effect::Session, Reason::Use, &[Change::Schema("My`Db".into())]);
     for (text, reason, expected) in [
-        ("set global a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
-        ("set @@global.a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
-        ("set persist a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
-        ("set @@persist_only.a = 1", Reason::SetGlobal, vec![Change::GlobalState]),
-        ("set global transaction read only", Reason::SetGlobal, vec![Change::GlobalState]),
+        ("set global A = 1", Reason::SetGlobal, vec![global("a")]),
+        ("set @@global.a = 1", Reason::SetGlobal, vec![global("a")]),
+        ("set persist a = 1", Reason::SetGlobal, vec![global("a")]),
+        ("set @@persist_only.a = 1", Reason::SetGlobal, vec![global("a")]),
+        (
+            "set @@global.max_join_size = 1",
+            Reason::SetGlobal,
+            vec![global("max_join_size"), global("sql_big_selects")],
+        ),
+        (
+            "set global transaction read only",
+            Reason::SetGlobal,
+            vec![global("transaction_isolation"), global("transaction_read_only")],
+        ),
         ("grant select on *.* to a", Reason::Account, vec![Change::GlobalState]),
         ("set password = 'x'", Reason::Account, vec![Change::GlobalState]),
         ("flush local privileges, status", Reason::Flush, vec![Change::GlobalState, Change::SessionRecords]),
         (
             "set @a = 1, global b = 2, session c = 3",
             Reason::SetGlobal,
-            vec![variable("a", Some("1")), Change::GlobalState, Change::SystemVariables],
+            vec![variable("a", Some("1")), global("b"), Change::SystemVariables],
         ),
         ("set @a = (select max(id) from t)", Reason::SetFromQuery, vec![variable("a", None)]),
         ("set sql_mode = (select a from t)", Reason::SetFromQuery, vec![Change::SystemVariables]),
@@ -266,18 +279,30 @@ fn diagnostics_are_read_into_variables() {
 fn kill_names_its_thread() {
     let kill = |query_only, id| Some(Kill { query_only, id });
     for (text, expected) in [
-        ("kill 5", kill(false, 5)),
-        ("kill connection 5;", kill(false, 5)),
-        ("KILL QUERY 77", kill(true, 77)),
-        ("kill hard query 77", kill(true, 77)),
-        ("kill query id 77", None),
-        ("kill user a", None),
-        ("kill @a", None),
-        ("kill 5 + 5", None),
-        ("kill 99999999999999999999999", None),
+        ("kill 5", kill(false, Some(5))),
+        ("kill connection 5;", kill(false, Some(5))),
+        ("KILL QUERY 77", kill(true, Some(77))),
+        ("kill @a", kill(false, None)),
+        ("kill query @a + @b", kill(true, None)),
+        ("kill connection (select 5)", kill(false, None)),
+        ("kill connection_id()", kill(false, None)),
+        ("kill 5 + 5", kill(false, None)),
+        ("kill 99999999999999999999999", kill(false, None)),
     ] {
         assert_eq!(mysql(text).kill, expected, "{text}");
     }
+    for (text, expected) in [
+        ("kill hard query 77", kill(true, Some(77))),
+        ("kill soft 77", kill(false, Some(77))),
+        ("kill soft connection @a", kill(false, None)),
+        ("kill query id 77", None),
+        ("kill hard query id @a", None),
+        ("kill user a", None),
+        ("kill query user a", None),
+    ] {
+        assert_eq!(mariadb(text).kill, expected, "{text}");
+    }
+    assert_eq!(mysql("kill query @a").needs, Needs::USER_VARIABLES);
 }
 
 #[test]
