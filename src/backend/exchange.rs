@@ -10,9 +10,16 @@ use dauphin_proto::{
     response::{CONTROL_LIMIT, Kind, Numbering, Part, Shape, Tracker},
 };
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    time::Instant,
+};
 
-use super::{connection::Connection, pool::Slot, server::Server};
+use super::{
+    connection::Connection,
+    pool::Slot,
+    server::{Server, ServerId},
+};
 use crate::{
     fault::Loss,
     net::{Buffer, Stream},
@@ -37,6 +44,14 @@ pub struct Exchange {
 pub(super) struct Held {
     pub(super) connection: Box<Connection>,
     pub(super) slot: Slot,
+}
+
+/// Tells a connection from all others: a server that was restarted gives the same ids once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionName {
+    server: ServerId,
+    id: u32,
+    opened: Instant,
 }
 
 /// How far a command had got when its connection was lost.
@@ -75,6 +90,12 @@ impl Lease {
     /// The connection's id on its server.
     pub fn id(&self) -> u32 {
         self.0.connection.id
+    }
+
+    /// Tells the connection from all others.
+    pub fn name(&self) -> ConnectionName {
+        let Held { connection, slot } = &self.0;
+        ConnectionName { server: slot.server.id, id: connection.id, opened: connection.opened }
     }
 
     /// What the connection's queries look like.

@@ -11,6 +11,7 @@ mod carry;
 mod catch_up;
 mod client;
 mod context;
+mod cursors;
 mod freshness;
 mod hint_stack;
 mod idle;
@@ -64,6 +65,7 @@ use crate::{
 };
 use binding::{Binding, Pins};
 use client::Packet;
+use cursors::CursorConnections;
 use hint_stack::HintStack;
 use learn::Tracks;
 use lingering::{InsertId, Kept, Left, Lingering};
@@ -94,6 +96,7 @@ pub struct Session {
     owed: Vec<Box<str>>,
     insert_id: InsertId,
     prepared: PreparedStatements,
+    cursors: CursorConnections,
     /// Status flags of the last response.
     status: u16,
     /// Whether the last statement ran on the connection that the session is bound to.
@@ -215,6 +218,7 @@ impl Session {
             owed: Vec::new(),
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
+            cursors: CursorConnections::default(),
             status: status::AUTOCOMMIT,
             last_on_binding: false,
             left: Left::default(),
@@ -345,7 +349,7 @@ impl Session {
             Command::Execute(id) => self.execute(&mut packet, id).await?,
             Command::BulkExecute => Box::pin(self.bulk_execute(&mut packet)).await?,
             Command::SendLongData(id) => self.send_long_data(&mut packet, id).await?,
-            Command::CloseStatement(id) => self.close_statement(id),
+            Command::CloseStatement(id) => self.close_statement(id).await,
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
             Command::Fetch(id) => self.fetch(&mut packet, id).await?,
             Command::RegisterReplica => Box::pin(self.register_replica(&mut packet)).await?,
@@ -401,6 +405,7 @@ impl Session {
         for statement in self.prepared.drain() {
             self.context.fleet.sources.release(statement.source);
         }
+        self.cursors = CursorConnections::default();
         self.state = Arc::default();
         self.tracks = Tracks::default();
         self.insert_id = InsertId::default();
