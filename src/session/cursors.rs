@@ -5,7 +5,14 @@
 
 use std::sync::Arc;
 
-use super::{Session, lingering::Lingering, run::Failure};
+use super::{
+    Session,
+    binding::Binding,
+    lingering::Lingering,
+    route::Role,
+    run::{Failure, role_of},
+    statements::Executed,
+};
 use crate::{
     backend::{ConnectionName, Lease, Server, State, prepared::Source},
     error::ClientError,
@@ -119,12 +126,39 @@ impl Session {
         lease.ok_or_else(|| Failure::Fatal(lost(), None))
     }
 
+    /// The connection with the statement's cursor or long data, if the statement is to be executed there. Executing it closes
+    /// the cursor anyway, and by now it may belong into a transaction, or have to see a write that this replica does not have.
+    ///
+    /// # Errors
+    /// As [`Self::take_kept`].
+    pub(super) async fn kept_to_execute(
+        &mut self,
+        name: ConnectionName,
+        executed: &Executed,
+    ) -> Result<Option<Lease>, Failure> {
+        let lease = self.take_kept(name).await?;
+        let may_stay = matches!(self.binding, Binding::Free)
+            && self.state.autocommit()
+            && (role_of(&lease) == Role::Primary
+                || lease.server().has_all(&self.wanted(&executed.statement)));
+        if executed.long_data || may_stay {
+            return Ok(Some(lease));
+        }
+        self.close_on(lease, &executed.source).await;
+        Ok(None)
+    }
+
     /// Closes the statement, with its cursor and long data, on the connection that is kept for it.
     pub(super) async fn close_kept(&mut self, name: ConnectionName, source: &Arc<Source>) {
         // Where it is lost there is nothing to close.
-        let Ok(mut lease) = self.take_kept(name).await else { return };
+        if let Ok(lease) = self.take_kept(name).await {
+            self.close_on(lease, source).await;
+        }
+    }
+
+    async fn close_on(&mut self, mut lease: Lease, source: &Arc<Source>) {
         lease.connection().prepared.remove(source);
-        if !self.cursors.has(name) {
+        if !self.cursors.has(lease.name()) {
             return lease.release();
         }
         // It may be kept for long, with nothing sent.

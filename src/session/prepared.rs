@@ -24,6 +24,8 @@ pub struct PreparedStatement {
     pub types: Option<Box<[u8]>>,
     /// Where its cursor or its long data is.
     pub place: Place,
+    /// Whether there is long data.
+    pub long_data: bool,
 }
 
 /// Where an open cursor, or the long data of the next execution, lives.

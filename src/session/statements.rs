@@ -41,6 +41,8 @@ pub(super) struct Executed {
     pub rows: Rows,
     /// Whether the client asks for a cursor.
     pub opens_cursor: bool,
+    /// Whether some of its parameters were sent before.
+    pub long_data: bool,
 }
 
 impl Executed {
@@ -59,6 +61,7 @@ impl Executed {
             types: prepared.types.clone(),
             rows,
             opens_cursor: false,
+            long_data: prepared.long_data,
         }
     }
 }
@@ -114,6 +117,7 @@ impl Session {
                             columns: prepared.columns,
                             types: None,
                             place: Place::Nowhere,
+                            long_data: false,
                         };
                         self.prepared.insert(id, prepared);
                         // To MySQL it is an id like any other.
@@ -159,6 +163,7 @@ impl Session {
         };
         let opens_cursor = parsed.opens_cursor();
         let executed = Executed::of(prepared, parsed.types.as_deref(), Rows::One);
+        prepared.long_data = false;
         let mut executed = Executed { opens_cursor, ..executed };
         let place = std::mem::take(&mut prepared.place);
         executed.statement = self.resolved(executed.statement).await;
@@ -176,17 +181,17 @@ impl Session {
     ) -> Result<(), Failure> {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
-        if !matches!(place, Place::Kept(_)) {
+        let mut own = match place {
+            Place::Kept(name) => self.kept_to_execute(name, executed).await?,
+            Place::Bound | Place::Nowhere => None,
+        };
+        if own.is_none() {
             self.end_read_only(&executed.statement).await?;
             self.carry_before(&executed.statement).await?;
         }
         let shares = executed.opens_cursor && executed.statement.effect == Effect::Read;
         let for_cursor = shares.then(|| executed.source.clone());
         let mut attempts = Attempts::for_cursor(for_cursor);
-        let mut own = match place {
-            Place::Kept(name) => Some(self.take_kept(name).await?),
-            Place::Bound | Place::Nowhere => None,
-        };
         loop {
             let is_own = own.is_some();
             let borrowed = match own.take() {
@@ -449,6 +454,7 @@ impl Session {
             };
             if let Some(prepared) = self.prepared.get(id) {
                 prepared.place = place;
+                prepared.long_data = true;
             }
             return Ok(());
         }
@@ -483,6 +489,7 @@ impl Session {
             return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_reset"))).await?);
         };
         let source = prepared.source.clone();
+        prepared.long_data = false;
         // As after a COM_PING ROW_COUNT() is 0, and all else as it was (seen on MySQL 9.7 and MariaDB 11.8).
         self.pinged = true;
         match std::mem::take(&mut prepared.place) {

@@ -3,6 +3,7 @@
 use dauphin_proto::{command::code, field::put_lenenc_bytes, reply::status};
 use mysql_async::prelude::Queryable as _;
 
+use crate::own_writes::delay;
 use crate::support::{
     Stage, check, check_apart, check_with, eventually,
     raw::{Answer, Raw, Refusal},
@@ -363,5 +364,45 @@ fn the_id_of_an_insert_is_known_behind_a_cursor() {
         assert_ne!(opened.status & status::CURSOR_EXISTS, 0, "a cursor is open");
         let id = client.query("SELECT LAST_INSERT_ID()").await.unwrap();
         assert_eq!(id.rows, [b"\x0270"]);
+    });
+}
+
+/// A cursor on a replica, of which a row is left; its statement.
+async fn half_read_cursor(stage: &mut Stage, client: &mut Raw) -> u32 {
+    stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2)").await;
+    let read = stage.mark();
+    let cursor = client.prepare(&format!("SELECT id FROM t ORDER BY id DESC /* {read} */")).await.unwrap();
+    client.execute(cursor, 1).await.unwrap();
+    assert_eq!(client.fetch(cursor, 1).await.unwrap().rows, [b"\0\0\x02\0\0\0"]);
+    cursor
+}
+
+#[test]
+fn a_cursor_opened_again_in_a_transaction_sees_what_that_has_written() {
+    check(async |stage| {
+        let mut client = stage.raw().await;
+        let cursor = half_read_cursor(stage, &mut client).await;
+        client.query("BEGIN").await.unwrap();
+        client.query("INSERT INTO t VALUES (3)").await.unwrap();
+        client.execute(cursor, 1).await.unwrap();
+        assert_eq!(client.fetch(cursor, 1).await.unwrap().rows, [b"\0\0\x03\0\0\0"]);
+        client.query("ROLLBACK").await.unwrap();
+        client.execute(cursor, 1).await.unwrap();
+        assert_eq!(client.fetch(cursor, 1).await.unwrap().rows, [b"\0\0\x02\0\0\0"]);
+    });
+}
+
+#[test]
+fn a_cursor_opened_again_sees_the_session_s_own_writes() {
+    check_apart("routing.max_replica_lag = \"off\"", async |stage| {
+        let mut client = stage.raw().await;
+        let cursor = half_read_cursor(stage, &mut client).await;
+        delay(stage, 3600).await;
+        client.query("INSERT INTO t VALUES (3)").await.unwrap();
+        client.execute(cursor, 1).await.unwrap();
+        let rows = client.fetch(cursor, 1).await.unwrap().rows;
+        delay(stage, 0).await;
+        assert_eq!(rows, [b"\0\0\x03\0\0\0"]);
+        stage.cluster.replicated().await.unwrap();
     });
 }
