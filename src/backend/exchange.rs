@@ -7,7 +7,7 @@ use dauphin_proto::{
     field::Reader,
     packet::HEADER,
     reply,
-    response::{CONTROL_LIMIT, Kind, Numbering, Part, Shape, Tracker},
+    response::{CONTROL_LIMIT, ColumnCount, Kind, Numbering, Part, Shape, Tracker},
 };
 
 use tokio::{
@@ -422,8 +422,9 @@ fn result_set(mut packets: &[u8], own: &mut Own) {
         packets = &packets[packet.len()..];
         Some(&packet[HEADER..])
     });
-    let count = payloads.next().and_then(|payload| Reader::new(payload, "a column count").lenenc().ok());
-    let definitions = payloads.by_ref().take(count.unwrap_or_default() as usize);
+    let count = payloads.next().and_then(|payload| ColumnCount::parse(payload).ok());
+    let defined = count.filter(|count| count.defined).map_or(0, |count| count.columns);
+    let definitions = payloads.by_ref().take(defined as usize);
     (own.columns, own.types) = definitions.map(column).unzip();
     own.rows = payloads.map(values).collect();
 }

@@ -492,6 +492,11 @@ impl Session {
         }
     }
 
+    /// Whether servers send this session results without definitions of their columns, dauphin's own questions included.
+    fn omits_definitions(&self) -> bool {
+        self.state.variable("resultset_metadata") == Some(b"NONE")
+    }
+
     fn is_serializable(&self) -> bool {
         ["transaction_isolation", "tx_isolation"]
             .iter()
