@@ -31,7 +31,12 @@ fn batch(iterations: u32, run: &mut impl FnMut()) -> f64 {
 /// A result of two columns and so many rows of so many bytes, as a server with DEPRECATE_EOF sends it.
 fn result(rows: usize, length: usize) -> Vec<u8> {
     let rows = vec![vec![Some("12345678".to_owned()), Some("c".repeat(length))]; rows];
-    let dialect = reply::Dialect { deprecate_eof: true, session_track: true, extended_metadata: false };
+    let dialect = reply::Dialect {
+        deprecate_eof: true,
+        session_track: true,
+        extended_metadata: false,
+        definitions: reply::Definitions::Always,
+    };
     let mut out = Vec::new();
     reply::put_result_set(&mut out, 1, &["id", "c"], &rows, reply::status::AUTOCOMMIT, dialect);
     out

@@ -23,12 +23,19 @@ pub struct Execute<'a> {
 /// Offset in the payload of `int<4> statement_id`, in every command that has one.
 pub const STATEMENT_ID_AT: usize = 1;
 
+/// CURSOR_TYPE_READ_ONLY, CURSOR_TYPE_FOR_UPDATE and CURSOR_TYPE_SCROLLABLE, of the flags.
+const CURSOR_TYPES: u8 = 7;
 /// PARAMETER_COUNT_AVAILABLE, of the flags: attributes may follow also where the statement has no parameters.
 const PARAMETER_COUNT: u8 = 8;
 /// `enum_field_types`
 const TYPE_NULL: u16 = 6;
 
 impl<'a> Execute<'a> {
+    /// Whether a cursor is to be opened.
+    pub fn opens_cursor(&self) -> bool {
+        self.flags & CURSOR_TYPES != 0
+    }
+
     /// Reads the payload (command byte included) for a statement that has `parameters` of them.
     ///
     /// # Errors

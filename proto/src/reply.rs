@@ -149,6 +149,19 @@ pub struct Dialect {
     pub session_track: bool,
     /// MARIADB_CLIENT_EXTENDED_METADATA: column definitions have a field more.
     pub extended_metadata: bool,
+    /// Which columns of a result are defined.
+    pub definitions: Definitions,
+}
+
+/// Whether a result set's columns are defined in front of its rows, and whether a flag says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Definitions {
+    /// They are, without a flag.
+    Always,
+    /// The client has CLIENT_OPTIONAL_RESULTSET_METADATA, and gets them.
+    Full,
+    /// The same with `resultset_metadata=NONE`.
+    None,
 }
 
 /// Appends a text result set of our own; answers the sequence number that comes next.
@@ -162,8 +175,15 @@ pub fn put_result_set(
     status: u16,
     dialect: Dialect,
 ) -> u8 {
-    sequence = packet::put_with(out, sequence, |out| put_lenenc(out, columns.len() as u64));
-    for name in columns {
+    sequence = packet::put_with(out, sequence, |out| {
+        put_lenenc(out, columns.len() as u64);
+        match dialect.definitions {
+            Definitions::Always => {}
+            Definitions::Full => out.push(1),
+            Definitions::None => out.push(0),
+        }
+    });
+    for name in columns.iter().filter(|_| dialect.definitions != Definitions::None) {
         sequence = packet::put_with(out, sequence, |out| put_column(out, name, dialect));
     }
     if !dialect.deprecate_eof {

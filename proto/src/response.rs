@@ -106,10 +106,17 @@ enum Phase {
     Columns(u64),
     ColumnsEnd,
     Rows,
-    Parameters { left: u16, columns: u16 },
-    ParametersEnd { columns: u16 },
+    Parameters {
+        left: u16,
+        columns: u16,
+    },
+    ParametersEnd {
+        columns: u16,
+    },
     PreparedColumns(u16),
     PreparedColumnsEnd,
+    /// So many ends of definitions that are not there.
+    PreparedEnds(u8),
     End,
 }
 
@@ -282,11 +289,16 @@ impl Tracker {
             Phase::PreparedColumns(left) => Phase::PreparedColumns(left - 1),
             other => other,
         };
+        self.skip_ends();
+    }
+
+    /// Where no EOF packet is to be put in.
+    fn skip_ends(&mut self) {
         if !self.insert_eof {
             self.phase = match self.phase {
                 Phase::ColumnsEnd => Phase::Rows,
                 Phase::ParametersEnd { columns } => after_parameters(columns),
-                Phase::PreparedColumnsEnd => Phase::End,
+                Phase::PreparedColumnsEnd | Phase::PreparedEnds(_) => Phase::End,
                 other => other,
             };
         }
@@ -302,6 +314,10 @@ impl Tracker {
             }
             Phase::PreparedColumnsEnd => {
                 self.phase = Phase::End;
+                Ok(self.insert_eof())
+            }
+            Phase::PreparedEnds(left) => {
+                self.phase = prepared_ends(left - 1);
                 Ok(self.insert_eof())
             }
             _ => self.packet(buffer),
@@ -366,11 +382,13 @@ impl Tracker {
                 return Ok(Part::Bytes(length));
             }
             (Phase::First, _) => {
-                let columns = Reader::new(payload, "a column count").lenenc()?;
-                if columns > MOST_COLUMNS {
+                let count = ColumnCount::parse(payload)?;
+                if count.columns > MOST_COLUMNS {
                     return Err(ProtocolError::Unexpected("a column count"));
                 }
-                self.phase = Phase::Columns(columns.max(1));
+                self.phase =
+                    if count.defined { Phase::Columns(count.columns.max(1)) } else { Phase::ColumnsEnd };
+                self.skip_ends();
                 return Ok(Part::Bytes(length));
             }
             _ => return Err(ProtocolError::Unexpected("the first byte of a response")),
@@ -392,9 +410,13 @@ impl Tracker {
     fn prepared(&mut self, payload: &[u8]) -> Result<Kind, ProtocolError> {
         let prepared = Prepared::parse(payload)?;
         self.phase = match (prepared.parameters, prepared.columns) {
+            (parameters, columns) if !prepared.defined => {
+                prepared_ends(u8::from(parameters > 0) + u8::from(columns > 0))
+            }
             (0, columns) => after_parameters(columns),
             (left, columns) => Phase::Parameters { left, columns },
         };
+        self.skip_ends();
         Ok(Kind::Prepared)
     }
 
@@ -415,11 +437,36 @@ fn after_parameters(columns: u16) -> Phase {
     if columns == 0 { Phase::End } else { Phase::PreparedColumns(columns) }
 }
 
+fn prepared_ends(left: u8) -> Phase {
+    if left == 0 { Phase::End } else { Phase::PreparedEnds(left) }
+}
+
 fn check_control(header: Header) -> Result<(), ProtocolError> {
     if header.length > CONTROL_LIMIT {
         return Err(ProtocolError::TooLarge { what: "a control packet", limit: CONTROL_LIMIT });
     }
     Ok(())
+}
+
+/// What a result set begins with: "Text Resultset" of the manual, but the flag stands behind the count (seen on MySQL 9.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnCount {
+    /// How many columns there are.
+    pub columns: u64,
+    /// Whether their definitions follow; CLIENT_OPTIONAL_RESULTSET_METADATA has a flag that says it.
+    pub defined: bool,
+}
+
+impl ColumnCount {
+    /// Reads the payload, with or without the flag.
+    ///
+    /// # Errors
+    /// The payload ends inside a field.
+    pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
+        let mut reader = Reader::new(payload, "a column count");
+        let columns = reader.lenenc()?;
+        Ok(Self { columns, defined: reader.rest().first() != Some(&0) })
+    }
 }
 
 /// `COM_STMT_PREPARE_OK`
@@ -433,6 +480,8 @@ pub struct Prepared {
     pub parameters: u16,
     /// Warnings that preparing left.
     pub warnings: u16,
+    /// Whether definitions of both follow; CLIENT_OPTIONAL_RESULTSET_METADATA has a flag that says it.
+    pub defined: bool,
 }
 
 impl Prepared {
@@ -448,6 +497,7 @@ impl Prepared {
         let parameters = reader.u16()?;
         let warnings =
             if reader.rest().len() >= 3 { reader.bytes(1).and_then(|_| reader.u16())? } else { 0 };
-        Ok(Self { statement_id, columns, parameters, warnings })
+        let defined = reader.rest().first() != Some(&0);
+        Ok(Self { statement_id, columns, parameters, warnings, defined })
     }
 }

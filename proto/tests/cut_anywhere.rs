@@ -118,6 +118,32 @@ proptest! {
     }
 
     #[test]
+    fn results_with_and_without_definitions(
+        rows in prop::collection::vec(row(), 0..12),
+        cuts: Vec<usize>,
+        insert_eof: bool,
+        with_first: bool,
+    ) {
+        let flagged = |status, defined: bool| {
+            let mut packets = result_set(&rows, status);
+            packets[0].push(u8::from(defined));
+            if !defined {
+                packets.drain(1..3);
+            }
+            packets
+        };
+        let mut packets = flagged(status::AUTOCOMMIT | status::MORE_RESULTS, with_first);
+        packets.extend(flagged(status::AUTOCOMMIT, !with_first));
+        let stream = stream(&packets);
+        let whole = relay(&stream, Shape::Query, insert_eof, &[]);
+        prop_assert_eq!(&relay(&stream, Shape::Query, insert_eof, &cuts), &whole);
+        prop_assert_eq!(&whole.1, &[Kind::RowsEnd, Kind::RowsEnd]);
+        // Behind the count there is an EOF packet also where no definition is.
+        let count = packets.len() + if insert_eof { 2 } else { 0 };
+        prop_assert_eq!(sequences(&whole.0), (1..=count as u8).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn whatever_numbers_frames_give_the_client_gets_its_own(
         rows in prop::collection::vec(row(), 0..12),
         numbers in prop::collection::vec(any::<u8>(), 40),
@@ -136,13 +162,21 @@ proptest! {
     }
 
     #[test]
-    fn prepared_statements(parameters in 0u16..5, columns in 0u16..5, cuts: Vec<usize>, insert_eof: bool) {
+    fn prepared_statements(
+        parameters in 0u16..5,
+        columns in 0u16..5,
+        cuts: Vec<usize>,
+        insert_eof: bool,
+        flag: Option<bool>,
+    ) {
         let mut first = vec![0, 1, 0, 0, 0];
         first.extend_from_slice(&columns.to_le_bytes());
         first.extend_from_slice(&parameters.to_le_bytes());
         first.extend_from_slice(&[0, 0, 0]);
+        first.extend(flag.map(u8::from));
         let mut packets = vec![first];
-        packets.extend(std::iter::repeat_n(b"\x03def".to_vec(), usize::from(parameters + columns)));
+        let definitions = if flag == Some(false) { 0 } else { usize::from(parameters + columns) };
+        packets.extend(std::iter::repeat_n(b"\x03def".to_vec(), definitions));
         let stream = stream(&packets);
         let whole = relay(&stream, Shape::Prepare, insert_eof, &[]);
         prop_assert_eq!(&relay(&stream, Shape::Prepare, insert_eof, &cuts), &whole);
@@ -171,6 +205,13 @@ fn an_opened_cursor_gets_one_eof_packet() {
     let stream = stream(&result_set(&[], status::AUTOCOMMIT | status::CURSOR_EXISTS));
     let (out, kinds, _) = relay(&stream, Shape::Query, true, &[3, 20, 30]);
     assert_eq!((sequences(&out), kinds), (vec![1, 2, 3, 4], vec![Kind::RowsEnd]));
+}
+
+#[test]
+fn so_does_one_without_definitions() {
+    let stream = stream(&[vec![2, 0], ok(marker::EOF, status::AUTOCOMMIT | status::CURSOR_EXISTS)]);
+    let (out, kinds, _) = relay(&stream, Shape::Query, true, &[3, 8]);
+    assert_eq!((sequences(&out), kinds), (vec![1, 2], vec![Kind::RowsEnd]));
 }
 
 #[test]

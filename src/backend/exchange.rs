@@ -7,12 +7,19 @@ use dauphin_proto::{
     field::Reader,
     packet::HEADER,
     reply,
-    response::{CONTROL_LIMIT, Kind, Numbering, Part, Shape, Tracker},
+    response::{CONTROL_LIMIT, ColumnCount, Kind, Numbering, Part, Shape, Tracker},
 };
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    time::Instant,
+};
 
-use super::{connection::Connection, pool::Slot, server::Server};
+use super::{
+    connection::Connection,
+    pool::Slot,
+    server::{Server, ServerId},
+};
 use crate::{
     fault::Loss,
     net::{Buffer, Stream},
@@ -37,6 +44,14 @@ pub struct Exchange {
 pub(super) struct Held {
     pub(super) connection: Box<Connection>,
     pub(super) slot: Slot,
+}
+
+/// Tells a connection from all others: a server that was restarted gives the same ids once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionName {
+    server: ServerId,
+    id: u32,
+    opened: Instant,
 }
 
 /// How far a command had got when its connection was lost.
@@ -75,6 +90,12 @@ impl Lease {
     /// The connection's id on its server.
     pub fn id(&self) -> u32 {
         self.0.connection.id
+    }
+
+    /// Tells the connection from all others.
+    pub fn name(&self) -> ConnectionName {
+        let Held { connection, slot } = &self.0;
+        ConnectionName { server: slot.server.id, id: connection.id, opened: connection.opened }
     }
 
     /// What the connection's queries look like.
@@ -401,8 +422,9 @@ fn result_set(mut packets: &[u8], own: &mut Own) {
         packets = &packets[packet.len()..];
         Some(&packet[HEADER..])
     });
-    let count = payloads.next().and_then(|payload| Reader::new(payload, "a column count").lenenc().ok());
-    let definitions = payloads.by_ref().take(count.unwrap_or_default() as usize);
+    let count = payloads.next().and_then(|payload| ColumnCount::parse(payload).ok());
+    let defined = count.filter(|count| count.defined).map_or(0, |count| count.columns);
+    let definitions = payloads.by_ref().take(defined as usize);
     (own.columns, own.types) = definitions.map(column).unzip();
     own.rows = payloads.map(values).collect();
 }

@@ -23,7 +23,7 @@ pub mod tls;
 pub use account::{Account, Proof};
 pub use connect::ConnectError;
 pub use connection::Connection;
-pub use exchange::{BackendLost, ColumnType, Exchange, Lease, Own};
+pub use exchange::{BackendLost, ColumnType, ConnectionName, Exchange, Lease, Own};
 pub use fleet::{Fleet, MOST_DISCOVERED};
 pub use pool::{Pool, PoolError};
 pub use profile::Profile;

@@ -137,6 +137,11 @@ impl PreparedStatements {
         if let Some(old) = self.by_source.insert(address(source), statement) {
             self.to_close.push(old.id);
         }
+        self.evict();
+    }
+
+    /// Closes the least recently used one that is not held, if there are too many.
+    fn evict(&mut self) {
         if self.by_source.len() > self.limit {
             let now = self.uses;
             let may_go = |statement: &OnServer| !statement.held && statement.used != now;
@@ -147,7 +152,15 @@ impl PreparedStatements {
         }
     }
 
-    /// The statement has a cursor or long data from here on, until the connection is given back.
+    /// The statement has no cursor and no long data any more, others on the connection may.
+    pub fn let_go_of(&mut self, source: &Arc<Source>) {
+        if let Some(statement) = self.by_source.get_mut(&address(source)) {
+            statement.held = false;
+            self.evict();
+        }
+    }
+
+    /// The statement has a cursor or long data from here on, until it is let go of or the connection is given back.
     pub fn hold(&mut self, source: &Arc<Source>) {
         if let Some(statement) = self.by_source.get_mut(&address(source)) {
             statement.held = true;
@@ -263,9 +276,10 @@ mod tests {
             }
         }
         assert!(!statements.has_closes());
+        statements.let_go_of(&all[1]);
+        assert_eq!(statements.to_close, [2], "the others are still held");
         statements.let_go();
-        statements.to_close.sort_unstable();
-        assert_eq!(statements.to_close, [1, 2]);
+        assert_eq!(statements.to_close, [2, 1]);
         assert!(statements.get(&all[3]).is_some());
     }
 }

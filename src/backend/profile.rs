@@ -119,6 +119,7 @@ fn of_the_client() -> CapabilityFlags {
         | CapabilityFlags::CLIENT_PS_MULTI_RESULTS
         | CapabilityFlags::CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS
         | CapabilityFlags::CLIENT_QUERY_ATTRIBUTES
+        | CapabilityFlags::CLIENT_OPTIONAL_RESULTSET_METADATA
 }
 
 fn always() -> CapabilityFlags {
@@ -146,6 +147,7 @@ pub fn offered_to_clients(version: Option<&Version>) -> CapabilityFlags {
     offered.set(CapabilityFlags::CLIENT_ZSTD_COMPRESSION_ALGORITHM, is_mysql_since(80_018));
     // MySQL has them since 8.0.23, and with prepared statements since 8.0.26.
     offered.set(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES, is_mysql_since(80_026));
+    offered.set(CapabilityFlags::CLIENT_OPTIONAL_RESULTSET_METADATA, is_mysql_since(80_003));
     offered
 }
 

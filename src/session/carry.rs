@@ -213,10 +213,23 @@ impl Session {
         // LIMIT, as sql_select_limit may be 0; and the first is asked for its columns' types alone.
         let types = format!("SELECT {} LIMIT 0", variables.join(","));
         let mut bytes = Vec::new();
+        let omits = self.omits_definitions();
+        if omits {
+            lease.queries().put(&mut bytes, b"SET resultset_metadata=FULL");
+        }
         lease.queries().put(&mut bytes, types.as_bytes());
+        if omits {
+            lease.queries().put(&mut bytes, b"SET resultset_metadata=NONE");
+        }
         lease.queries().put(&mut bytes, question(&variables, at_most).as_bytes());
         let mut exchange = lease.send(&bytes).await?;
+        if omits {
+            exchange.own_response(Shape::Query).await?;
+        }
         let types = exchange.own_response(Shape::Query).await?.types;
+        if omits {
+            exchange.own_response(Shape::Query).await?;
+        }
         let row = first_row(&mut exchange).await?;
         let mut lease = exchange.finish()?;
         let flavour = self.flavour();

@@ -7,7 +7,7 @@ use dauphin_proto::{
     connect::EXTENDED_METADATA,
     packet::{self, HEADER, Header, MAX_PAYLOAD},
     reframe::Reframer,
-    reply::{self, Dialect, status},
+    reply::{self, Definitions, Dialect, status},
 };
 
 use ipnet::IpNet;
@@ -147,6 +147,11 @@ impl Client {
             deprecate_eof: self.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF),
             session_track: self.capabilities.contains(CapabilityFlags::CLIENT_SESSION_TRACK),
             extended_metadata: self.extended & EXTENDED_METADATA != 0,
+            definitions: if self.capabilities.contains(CapabilityFlags::CLIENT_OPTIONAL_RESULTSET_METADATA) {
+                Definitions::Full
+            } else {
+                Definitions::Always
+            },
         }
     }
 

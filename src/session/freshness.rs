@@ -138,7 +138,7 @@ impl Session {
         let at_most = self.patience();
         // A replica that is further behind than that would be waited for in vain.
         if at_most.is_zero() || lease.server().lag().is_some_and(|lag| lag > at_most) {
-            lease.release();
+            self.give_back(lease);
             return Err(Again::OnPrimary(Reason::Stale));
         }
         let positions: Vec<_> = missing.into_iter().map(|written| written.position).collect();

@@ -161,10 +161,15 @@ impl Session {
     /// Gives the lingering connection back, after asking it for what has no other place.
     pub(super) async fn let_go(&mut self) {
         let Some(Lingering { lease, .. }) = self.lingering.take() else { return };
-        let Some(lease) = self.collect_from(lease).await else { return };
-        if let Some(lease) = self.keep_insert_id(lease).await {
-            lease.release();
+        if let Some(lease) = self.leave_lingering(lease).await {
+            self.give_back(lease);
         }
+    }
+
+    /// Asks the connection that has lingered for what has no other place; `None` if it is lost.
+    pub(super) async fn leave_lingering(&mut self, lease: Lease) -> Option<Lease> {
+        let lease = self.collect_from(lease).await?;
+        self.keep_insert_id(lease).await
     }
 
     /// Takes LAST_INSERT_ID() along from a connection that the session is about to leave; `None` if the connection is

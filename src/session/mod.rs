@@ -11,6 +11,7 @@ mod carry;
 mod catch_up;
 mod client;
 mod context;
+mod cursors;
 mod freshness;
 mod global_variables;
 mod hint_stack;
@@ -65,6 +66,7 @@ use crate::{
 };
 use binding::{Binding, Pins};
 use client::Packet;
+use cursors::CursorConnections;
 use hint_stack::HintStack;
 use learn::Tracks;
 use lingering::{InsertId, Kept, Left, Lingering};
@@ -95,6 +97,7 @@ pub struct Session {
     owed: Vec<Box<str>>,
     insert_id: InsertId,
     prepared: PreparedStatements,
+    cursors: CursorConnections,
     /// Status flags of the last response.
     status: u16,
     /// For how long the client may say nothing unless the session says otherwise; `None`: for ever.
@@ -220,6 +223,7 @@ impl Session {
             owed: Vec::new(),
             insert_id: InsertId::default(),
             prepared: PreparedStatements::default(),
+            cursors: CursorConnections::default(),
             status: status::AUTOCOMMIT,
             idle_timeout: None,
             last_on_binding: false,
@@ -355,7 +359,7 @@ impl Session {
             Command::Execute(id) => self.execute(&mut packet, id).await?,
             Command::BulkExecute => Box::pin(self.bulk_execute(&mut packet)).await?,
             Command::SendLongData(id) => self.send_long_data(&mut packet, id).await?,
-            Command::CloseStatement(id) => self.close_statement(id),
+            Command::CloseStatement(id) => self.close_statement(id).await,
             Command::ResetStatement(id) => self.reset_statement(&mut packet, id).await?,
             Command::Fetch(id) => self.fetch(&mut packet, id).await?,
             Command::RegisterReplica => Box::pin(self.register_replica(&mut packet)).await?,
@@ -411,6 +415,7 @@ impl Session {
         for statement in self.prepared.drain() {
             self.context.fleet.sources.release(statement.source);
         }
+        self.cursors = CursorConnections::default();
         self.state = Arc::default();
         self.tracks = Tracks::default();
         self.insert_id = InsertId::default();
@@ -497,6 +502,11 @@ impl Session {
             version: table.version.as_ref().map_or(0, |version| version.number),
             multi_statements: state.multi_statements.unwrap_or_else(|| self.profile.multi_statements()),
         }
+    }
+
+    /// Whether servers send this session results without definitions of their columns, dauphin's own questions included.
+    fn omits_definitions(&self) -> bool {
+        self.state.variable("resultset_metadata") == Some(b"NONE")
     }
 
     fn is_serializable(&self) -> bool {

@@ -37,7 +37,7 @@ pub fn find(buffer: &[u8], shape: Shape, value: u64) -> Found {
             return Found::Nothing;
         }
         let Some(&first) = buffer.get(at + HEADER) else { return Found::NotYet };
-        // Before the row come the number of columns, one, and the column.
+        // Before the row come the number of columns, one, and the column, unless a flag behind the number says 0.
         if first >= marker::LOCAL_INFILE || before == 2 && first != 1 {
             return Found::Nothing;
         }
@@ -52,7 +52,8 @@ pub fn find(buffer: &[u8], shape: Shape, value: u64) -> Found {
                 Found::Row(at..end, out)
             });
         }
-        before -= 1;
+        let is_undefined = before == 2 && buffer[at + HEADER..end] == [1, 0];
+        before -= if is_undefined { 2 } else { 1 };
         at = end;
     }
 }
@@ -108,6 +109,8 @@ mod tests {
             &[b"\x01", b"\x03def..", b"\0\0\x1b\0\0\0\0\0\0\0"],
             b"\0\0\x07\xca\x9a\x3b\0\0\0\0",
         );
+        check(Shape::Query, &[b"\x01\x01", b"\x03def..", b"\x0227"], b"\x0a1000000007");
+        check(Shape::Query, &[b"\x01\0", b"\x0227"], b"\x0a1000000007");
         check(Shape::Rows, &[b"\0\0\x1b\0\0\0\0\0\0\0"], b"\0\0\x07\xca\x9a\x3b\0\0\0\0");
     }
 

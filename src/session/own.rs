@@ -1,6 +1,6 @@
 //! Statements that dauphin answers itself: EXPLAIN ROUTE, SHOW LAST ROUTE, ROUTER SET.
 
-use dauphin_proto::reply;
+use dauphin_proto::reply::{self, Definitions};
 
 use super::{
     Session, SessionError, Wishes,
@@ -105,7 +105,11 @@ impl Session {
 
     async fn show(&mut self, columns: &[&str], rows: &[Row]) -> Result<(), SessionError> {
         let mut out = Vec::new();
-        reply::put_result_set(&mut out, 1, columns, rows, self.status, self.client.dialect());
+        let mut dialect = self.client.dialect();
+        if dialect.definitions == Definitions::Full && self.omits_definitions() {
+            dialect.definitions = Definitions::None;
+        }
+        reply::put_result_set(&mut out, 1, columns, rows, self.status, dialect);
         Ok(self.client.send(&out).await?)
     }
 }

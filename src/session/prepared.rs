@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use dauphin_proto::bulk::LAST_PREPARED;
 
 use crate::{
-    backend::{Lease, prepared::Source},
+    backend::{ConnectionName, prepared::Source},
     sql::Statement,
 };
 
@@ -24,6 +24,8 @@ pub struct PreparedStatement {
     pub types: Option<Box<[u8]>>,
     /// Where its cursor or its long data is.
     pub place: Place,
+    /// Whether there is long data.
+    pub long_data: bool,
 }
 
 /// Where an open cursor, or the long data of the next execution, lives.
@@ -34,8 +36,8 @@ pub enum Place {
     Nowhere,
     /// On the connection that the session is bound to.
     Bound,
-    /// On a connection that is kept for it alone.
-    Own(Lease),
+    /// On this connection, which is kept for it and its like.
+    Kept(ConnectionName),
 }
 
 /// All of a session's prepared statements; empty costs nothing.
@@ -98,6 +100,15 @@ impl PreparedStatements {
         for statement in self.by_id.values_mut() {
             if matches!(statement.place, Place::Bound) {
                 statement.place = Place::Nowhere;
+            }
+        }
+    }
+
+    /// What is on this connection is on the bound one: it is bound by now.
+    pub fn bind(&mut self, name: ConnectionName) {
+        for statement in self.by_id.values_mut() {
+            if matches!(statement.place, Place::Kept(on) if on == name) {
+                statement.place = Place::Bound;
             }
         }
     }

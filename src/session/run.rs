@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     backend::{
-        BackendLost, ConnectError, Exchange, Lease, Server, ServerId, connect::ServerError,
+        BackendLost, ConnectError, Exchange, Lease, Server, ServerId, connect::ServerError, prepared::Source,
         server::LeaseError, state::is_on,
     },
     catalogue::Changing,
@@ -82,6 +82,8 @@ pub(super) struct Attempts {
     count: usize,
     last: String,
     refused: Option<Box<Refused>>,
+    /// What a cursor is to be opened for, or long data is for: a connection will do that is kept for such.
+    for_cursor: Option<Arc<Source>>,
 }
 
 /// The primary is read-only.
@@ -95,6 +97,11 @@ struct Refused {
 }
 
 impl Attempts {
+    /// Of a statement whose cursor or long data stays open, if there is a source.
+    pub fn for_cursor(source: Option<Arc<Source>>) -> Self {
+        Self { for_cursor: source, ..Self::default() }
+    }
+
     /// Takes in how the last attempt went.
     ///
     /// # Errors
@@ -266,10 +273,10 @@ impl Session {
         let taken = match decision.target {
             Target::Bound => Ok(self.take_bound(decision.reason)?),
             Target::Previous => self.take_lingering(decision.reason).await,
-            Target::Primary => self.take_primary(decision.reason).await?,
+            Target::Primary => self.take_primary(decision.reason, attempts).await?,
             Target::Replica(server) => {
                 let missing = if server.has_all(&wanted) { Vec::new() } else { wanted.into_owned() };
-                self.take_replica(&server, decision.reason, &missing).await?
+                self.take_replica(&server, decision.reason, &missing, attempts).await?
             }
             Target::Nowhere => return Err(self.too_stale(statement).into()),
         };
@@ -373,7 +380,11 @@ impl Session {
         }
     }
 
-    async fn take_primary(&mut self, reason: Reason) -> Result<Result<Borrowed, Again>, Failure> {
+    async fn take_primary(
+        &mut self,
+        reason: Reason,
+        attempts: &Attempts,
+    ) -> Result<Result<Borrowed, Again>, Failure> {
         if !self.context.hold.is_open(&self.context.published) {
             // Whoever changes the primary waits for the connections to the old one.
             self.let_go().await;
@@ -383,8 +394,11 @@ impl Session {
             self.waits(Activity::WaitingForPrimary, primary).await?
         };
         let term: Arc<Term> = held.map_err(ClientError::no_server)?;
+        let kept = attempts.for_cursor.as_ref().and_then(|source| self.lend_kept(&term.server, source));
         let on_primary = |lingering: &mut Lingering| lingering.lease.server().id == term.server.id;
-        if let Some(mut lingering) = self.lingering.take_if(on_primary) {
+        if kept.is_none()
+            && let Some(mut lingering) = self.lingering.take_if(on_primary)
+        {
             if !lingering.lease.is_stale() && self.context.published.serves(&term) {
                 self.borrowed_keeps = lingering.keeps;
                 return Ok(Ok(Borrowed {
@@ -399,7 +413,10 @@ impl Session {
         }
         // Not to hold one connection while waiting for another.
         self.let_go().await;
-        let leased = self.lease(&term.server).await?;
+        let leased = match kept {
+            Some(lease) => Ok(lease),
+            None => self.lease(&term.server).await?,
+        };
         Ok(match leased {
             Ok(mut lease) => {
                 lease.lent_for_writes(true);
@@ -407,7 +424,7 @@ impl Session {
                 if self.context.published.serves(&term) {
                     Ok(Borrowed { lease, role: Role::Primary, reason, bound: false, wait: None })
                 } else {
-                    lease.release();
+                    self.give_back(lease);
                     Err(Again::Held)
                 }
             }
@@ -430,6 +447,7 @@ impl Session {
         server: &Arc<Server>,
         reason: Reason,
         wanted: &[Written],
+        attempts: &Attempts,
     ) -> Result<Result<Borrowed, Again>, Failure> {
         // What the previous statement left is asked for at once or not at all; an insert's id may be asked for later.
         let is_due = |lingering: &Lingering| {
@@ -439,7 +457,13 @@ impl Session {
         if self.lingering.as_ref().is_some_and(is_due) {
             self.let_go().await;
         }
-        let mut lease = match self.lease(server).await? {
+        // On a connection with cursors nothing is waited for.
+        let for_cursor = attempts.for_cursor.as_ref().filter(|_| wanted.is_empty());
+        let leased = match for_cursor.and_then(|source| self.lend_kept(server, source)) {
+            Some(lease) => Ok(lease),
+            None => self.lease(server).await?,
+        };
+        let mut lease = match leased {
             Ok(lease) => lease,
             Err(error) => return Ok(Err(self.not_leased(server, error, Role::Replica)?)),
         };
@@ -780,12 +804,12 @@ impl Session {
             Ok(Relayed::Withheld(lease, error)) if sent.role == Role::Primary => {
                 sent.lease_server.look_again();
                 if let Some(lease) = self.keep_insert_id(lease).await {
-                    lease.release();
+                    self.give_back(lease);
                 }
                 Ok(Attempt::Again(Again::ReadOnly(Box::new(error))))
             }
             Ok(Relayed::Withheld(lease, _)) => {
-                lease.release();
+                self.give_back(lease);
                 Ok(Attempt::Again(Again::OnPrimary(Reason::RefusedByReplica)))
             }
             Err(RelayError::Client(error)) => Err(Failure::Client(error)),

@@ -303,8 +303,10 @@ impl Session {
         }
         self.last_on_binding = true;
         if in_transaction {
+            self.binds_cursors(&lease);
             self.binding = Binding::Transaction(lease);
         } else if !self.pins.is_empty() || self.prepared.on_binding() {
+            self.binds_cursors(&lease);
             self.pinned_for = self.kept_for(self.keeps(&lease, statement, outcome));
             self.binding = Binding::Pinned(lease);
         } else {
@@ -353,7 +355,7 @@ impl Session {
         if keeps.is_empty()
             || self.context.config.pool.linger.is_zero() && !keeps.contains(Needs::LAST_INSERT_ID)
         {
-            return lease.release();
+            return self.give_back(lease);
         }
         self.let_go().await;
         let kept = self.kept_for(keeps);

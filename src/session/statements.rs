@@ -39,6 +39,10 @@ pub(super) struct Executed {
     pub columns: u16,
     pub types: Option<Box<[u8]>>,
     pub rows: Rows,
+    /// Whether the client asks for a cursor.
+    pub opens_cursor: bool,
+    /// Whether some of its parameters were sent before.
+    pub long_data: bool,
 }
 
 impl Executed {
@@ -56,6 +60,8 @@ impl Executed {
             columns: prepared.columns,
             types: prepared.types.clone(),
             rows,
+            opens_cursor: false,
+            long_data: prepared.long_data,
         }
     }
 }
@@ -111,6 +117,7 @@ impl Session {
                             columns: prepared.columns,
                             types: None,
                             place: Place::Nowhere,
+                            long_data: false,
                         };
                         self.prepared.insert(id, prepared);
                         // To MySQL it is an id like any other.
@@ -154,7 +161,10 @@ impl Session {
             Ok(parsed) => parsed,
             Err(_) => return Ok(self.say(ClientError::malformed_packet()).await?),
         };
-        let mut executed = Executed::of(prepared, parsed.types.as_deref(), Rows::One);
+        let opens_cursor = parsed.opens_cursor();
+        let executed = Executed::of(prepared, parsed.types.as_deref(), Rows::One);
+        prepared.long_data = false;
+        let mut executed = Executed { opens_cursor, ..executed };
         let place = std::mem::take(&mut prepared.place);
         executed.statement = self.resolved(executed.statement).await;
         let outcome = self.execute_somewhere(packet, id, &executed, place).await;
@@ -172,15 +182,17 @@ impl Session {
         self.note_token(&executed.statement);
         let _changing = self.changes_code(&executed.statement);
         let _setting = self.sets_globals(&executed.statement);
-        if !matches!(place, Place::Own(_)) {
+        let mut own = match place {
+            Place::Kept(name) => self.kept_to_execute(name, executed).await?,
+            Place::Bound | Place::Nowhere => None,
+        };
+        if own.is_none() {
             self.end_read_only(&executed.statement).await?;
             self.carry_before(&executed.statement).await?;
         }
-        let mut attempts = Attempts::default();
-        let mut own = match place {
-            Place::Own(lease) => Some(lease),
-            Place::Bound | Place::Nowhere => None,
-        };
+        let shares = executed.opens_cursor && executed.statement.effect == Effect::Read;
+        let for_cursor = shares.then(|| executed.source.clone());
+        let mut attempts = Attempts::for_cursor(for_cursor);
         loop {
             let is_own = own.is_some();
             let borrowed = match own.take() {
@@ -262,6 +274,9 @@ impl Session {
                 if cursor {
                     self.keep_cursor(lease, id, executed, &outcome, was_bound).await;
                 } else {
+                    if is_own {
+                        lease.connection().prepared.let_go_of(&executed.source);
+                    }
                     self.settle(lease, &executed.statement, &outcome, was_bound).await;
                 }
                 Ok(Attempt::Done(()))
@@ -269,7 +284,7 @@ impl Session {
         }
     }
 
-    /// A cursor is open: its connection is the session's, or is kept for the cursor alone.
+    /// A cursor is open: its connection is the session's, or is kept for the cursor.
     async fn keep_cursor(
         &mut self,
         mut lease: Lease,
@@ -281,7 +296,7 @@ impl Session {
         lease.connection().prepared.hold(&executed.source);
         let in_transaction = outcome.status.is_some_and(|now| has(now, status::IN_TRANS))
             || self.leaves_locks(&executed.statement);
-        // A connection that is kept for the cursor alone goes back with it, and the lock would go along.
+        // A connection that is kept for cursors goes back with the last of them, and the lock would go along.
         let leaves_more = executed.statement.changes.iter().any(|change| match change {
             Change::NamedLock(_) => true,
             Change::StoredCode(code) => *code != Code::NOTHING,
@@ -295,11 +310,25 @@ impl Session {
             if let Some(now) = outcome.status {
                 self.status = now & status::OF_SESSION;
             }
-            Place::Own(lease)
+            let name = lease.name();
+            // Nobody would find it there: see `InsertId`.
+            if let Some(lease) = self.keep_insert_id(lease).await {
+                self.cursors.keep(lease);
+            }
+            Place::Kept(name)
         };
         if let Some(prepared) = self.prepared.get(id) {
             prepared.place = place;
         }
+    }
+
+    /// The state under which a statement from `source` is prepared by now: user variables are those of today.
+    pub(super) fn prepared_under(&self, source: &Source) -> Arc<State> {
+        let mut then = source.state.clone();
+        if then.user_variables != self.state.user_variables {
+            State::change(&mut then, |state| state.user_variables = self.state.user_variables.clone());
+        }
+        then
     }
 
     /// Makes sure that the statement is prepared on the borrowed connection, under the state it was prepared under.
@@ -314,10 +343,7 @@ impl Session {
         }
         let Borrowed { mut lease, role, reason, bound, wait } = borrowed;
         let server = lease.server().clone();
-        let mut then = source.state.clone();
-        if then.user_variables != self.state.user_variables {
-            State::change(&mut then, |state| state.user_variables = self.state.user_variables.clone());
-        }
+        let then = self.prepared_under(source);
         let waits = wait.as_ref().map(|wait| wait.at_most);
         let catch_up = CatchUp::with(lease.queries()).behind(self.flavour(), wait);
         let mut catch_up = catch_up.and_state(lease.connection(), &then);
@@ -374,7 +400,7 @@ impl Session {
     /// Puts back a connection on which nothing of the session was changed.
     pub(super) fn return_unused(&mut self, lease: Lease, bound: bool) {
         if !bound {
-            return lease.release();
+            return self.give_back(lease);
         }
         // Without autocommit there may be one that the server does not tell of: see `leaves_locks`.
         let in_transaction = has(self.status, status::IN_TRANS) || !self.state.autocommit();
@@ -394,10 +420,11 @@ impl Session {
         let Some(prepared) = self.prepared.get(id) else { return Ok(()) };
         let (source, statement) = (prepared.source.clone(), prepared.statement.clone());
         let mut own = match std::mem::take(&mut prepared.place) {
-            Place::Own(lease) => Some(lease),
+            Place::Kept(name) => Some(self.take_kept(name).await?),
             Place::Bound | Place::Nowhere => None,
         };
-        let mut attempts = Attempts::default();
+        let for_cursor = (statement.effect == Effect::Read).then(|| source.clone());
+        let mut attempts = Attempts::for_cursor(for_cursor);
         loop {
             let borrowed = match own.take() {
                 Some(lease) => {
@@ -431,25 +458,23 @@ impl Session {
                 self.return_unused(lease, true);
                 Place::Bound
             } else {
-                Place::Own(lease)
+                Place::Kept(self.cursors.keep(lease))
             };
             if let Some(prepared) = self.prepared.get(id) {
                 prepared.place = place;
+                prepared.long_data = true;
             }
             return Ok(());
         }
     }
 
     /// COM_STMT_CLOSE: no answer, also for an unknown id.
-    pub(super) fn close_statement(&mut self, id: u32) {
+    pub(super) async fn close_statement(&mut self, id: u32) {
         let Some(prepared) = self.prepared.remove(id) else { return };
         match prepared.place {
             Place::Nowhere => {}
             // An open cursor or long data must not meet the next one who executes it there.
-            Place::Own(mut lease) => {
-                lease.connection().prepared.remove(&prepared.source);
-                lease.release();
-            }
+            Place::Kept(name) => self.close_kept(name, &prepared.source).await,
             Place::Bound => {
                 if let Binding::Transaction(lease) | Binding::Pinned(lease) = &mut self.binding {
                     lease.connection().prepared.remove(&prepared.source);
@@ -472,14 +497,20 @@ impl Session {
             return Ok(self.say(ClientError::unknown_statement(id, self.stage("mysqld_stmt_reset"))).await?);
         };
         let source = prepared.source.clone();
+        prepared.long_data = false;
         // As after a COM_PING ROW_COUNT() is 0, and all else as it was (seen on MySQL 9.7 and MariaDB 11.8).
         self.pinged = true;
         match std::mem::take(&mut prepared.place) {
             Place::Nowhere => self.say_ok().await?,
-            Place::Own(lease) => {
+            Place::Kept(name) => {
+                let lease = match self.take_kept(name).await {
+                    Ok(lease) => lease,
+                    Err(failure) => return self.tell::<()>(Err(failure)).await,
+                };
                 let outcome = self.on_own(packet, &source, lease, self.manner(Shape::Status)).await;
-                if let Ok((lease, _)) = outcome {
-                    lease.release();
+                if let Ok((mut lease, _)) = outcome {
+                    lease.connection().prepared.let_go_of(&source);
+                    self.give_back(lease);
                     return Ok(());
                 }
                 return self.tell(outcome).await;
@@ -503,7 +534,10 @@ impl Session {
         };
         let (source, statement) = (prepared.source.clone(), prepared.statement.clone());
         let (lease, own) = match std::mem::take(&mut prepared.place) {
-            Place::Own(lease) => (Some(lease), true),
+            Place::Kept(name) => match self.take_kept(name).await {
+                Ok(lease) => (Some(lease), true),
+                Err(failure) => return self.tell::<()>(Err(failure)).await,
+            },
             Place::Bound => (self.binding.take(), false),
             Place::Nowhere => (None, false),
         };
@@ -511,16 +545,17 @@ impl Session {
             return Ok(self.say(ClientError::no_cursor(id, self.flavour())).await?);
         };
         let manner = Manner { value: self.value(&statement, false), ..self.manner(Shape::Rows) };
-        let (lease, outcome) = match self.on_own(packet, &source, lease, manner).await {
+        let (mut lease, outcome) = match self.on_own(packet, &source, lease, manner).await {
             Ok(done) => done,
             Err(failure) => return self.tell::<()>(Err(failure)).await,
         };
         let ended =
             outcome.error.is_some() || outcome.status.is_some_and(|now| has(now, status::LAST_ROW_SENT));
         let place = match (own, ended) {
-            (true, false) => Place::Own(lease),
+            (true, false) => Place::Kept(self.cursors.keep(lease)),
             (true, true) => {
-                lease.release();
+                lease.connection().prepared.let_go_of(&source);
+                self.give_back(lease);
                 Place::Nowhere
             }
             (false, _) => {

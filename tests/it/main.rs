@@ -30,6 +30,7 @@ mod lag;
 mod login;
 mod lost_servers;
 mod named_locks;
+mod optional_metadata;
 mod orders;
 mod own_id;
 mod own_statements;

@@ -3,7 +3,11 @@
 use dauphin_proto::{command::code, field::put_lenenc_bytes, reply::status};
 use mysql_async::prelude::Queryable as _;
 
-use crate::support::{Stage, check, check_apart, eventually, raw::Raw};
+use crate::own_writes::delay;
+use crate::support::{
+    Stage, check, check_apart, check_with, eventually,
+    raw::{Answer, Raw, Refusal},
+};
 
 #[test]
 fn a_read_prepared_once_is_executed_on_both_replicas() {
@@ -265,5 +269,140 @@ fn a_long_execute_without_types_runs_on_a_connection_that_has_not_heard_them() {
         }
         assert_eq!(short.len(), 1);
         assert_eq!(client.query("SELECT 1").await.unwrap().rows.len(), 1, "the session is in step");
+    });
+}
+
+/// Opens a cursor for each statement, reads some of each by turns, and closes them in every way; answers what came.
+async fn many_cursors(client: &mut Raw, schema: &str) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut statements = Vec::new();
+    for at in 0..60 {
+        // Every third has the text of the first.
+        let least = if at % 3 == 0 { 0 } else { at };
+        let text = format!("SELECT id FROM {schema}.t WHERE id > {least} ORDER BY id");
+        statements.push(client.prepare(&text).await.unwrap());
+    }
+    let mut note = |what: &str, answer: anyhow::Result<Answer>| {
+        let told = answer
+            .map(|answer| (answer.rows, answer.status & (status::CURSOR_EXISTS | status::LAST_ROW_SENT)));
+        said.push(match told {
+            Ok(told) => format!("{what}: {told:?}"),
+            Err(error) => format!("{what}: error {}", error.downcast::<Refusal>().unwrap().code),
+        });
+    };
+    for &id in &statements {
+        note("open", client.execute(id, 1).await);
+    }
+    for &id in &statements {
+        note("fetch", client.fetch(id, 3).await);
+    }
+    note("query", client.query("SELECT COUNT(*) FROM t").await);
+    for (at, &id) in statements.iter().enumerate() {
+        match at % 6 {
+            0 => client.command(code::STMT_CLOSE, &id.to_le_bytes()).await.unwrap(),
+            1 => {
+                client.command(code::STMT_RESET, &id.to_le_bytes()).await.unwrap();
+                note("reset", client.answer().await);
+            }
+            2 => note("open again", client.execute(id, 1).await),
+            3 => {
+                note("open again", client.execute(id, 1).await);
+                note("open once more", client.execute(id, 1).await);
+            }
+            4 => note("to the end", client.fetch(id, 1000).await),
+            _ => {}
+        }
+    }
+    for &id in &statements {
+        note("after", client.fetch(id, 2).await);
+    }
+    note("begin", client.query("BEGIN").await);
+    note("open in it", client.execute(statements[1], 1).await);
+    note("open beside", client.execute(statements[4], 1).await);
+    for &id in &statements {
+        note("within", client.fetch(id, 1).await);
+    }
+    note("commit", client.query("COMMIT").await);
+    note("temporary", client.query("CREATE TEMPORARY TABLE mine SELECT 1 AS one").await);
+    note("open", client.execute(statements[7], 1).await);
+    note("mine", client.query("SELECT * FROM mine").await);
+    note("gone", client.query("DROP TEMPORARY TABLE mine").await);
+    for &id in &statements {
+        note("at last", client.fetch(id, 100).await);
+    }
+    said
+}
+
+#[test]
+fn a_session_has_many_cursors_on_few_connections() {
+    check_with("pool.max_connections_per_server = 4\npool.wait_timeout = \"500ms\"", async |stage| {
+        let rows: Vec<_> = (1..=80).map(|id| format!("({id})")).collect();
+        let rows = rows.join(",");
+        stage.given(&format!("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES {rows}")).await;
+        let schema = stage.schema.clone();
+        let server = (stage.cluster.nodes[0].address(), 3306).into();
+        let mut direct = Raw::connect(server, "app", "app", Some(&schema)).await.unwrap();
+        let expected = many_cursors(&mut direct, &schema).await;
+        let mut client = stage.raw().await;
+        let said = many_cursors(&mut client, &schema).await;
+        for (at, (said, expected)) in said.iter().zip(&expected).enumerate() {
+            assert_eq!(said, expected, "answer {at}");
+        }
+        assert_eq!(said.len(), expected.len());
+    });
+}
+
+#[test]
+fn the_id_of_an_insert_is_known_behind_a_cursor() {
+    check(async |stage| {
+        stage.given("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT = 70").await;
+        let mut client = stage.raw().await;
+        // To the primary: where the insert has run.
+        let cursor = client.prepare("SELECT id FROM t /* dauphin:primary */").await.unwrap();
+        client.query("INSERT INTO t VALUES (NULL)").await.unwrap();
+        let opened = client.execute(cursor, 1).await.unwrap();
+        assert_ne!(opened.status & status::CURSOR_EXISTS, 0, "a cursor is open");
+        let id = client.query("SELECT LAST_INSERT_ID()").await.unwrap();
+        assert_eq!(id.rows, [b"\x0270"]);
+    });
+}
+
+/// A cursor on a replica, of which a row is left; its statement.
+async fn half_read_cursor(stage: &mut Stage, client: &mut Raw) -> u32 {
+    stage.given("CREATE TABLE t (id INT PRIMARY KEY);; INSERT INTO t VALUES (1), (2)").await;
+    let read = stage.mark();
+    let cursor = client.prepare(&format!("SELECT id FROM t ORDER BY id DESC /* {read} */")).await.unwrap();
+    client.execute(cursor, 1).await.unwrap();
+    assert_eq!(client.fetch(cursor, 1).await.unwrap().rows, [b"\0\0\x02\0\0\0"]);
+    cursor
+}
+
+#[test]
+fn a_cursor_opened_again_in_a_transaction_sees_what_that_has_written() {
+    check(async |stage| {
+        let mut client = stage.raw().await;
+        let cursor = half_read_cursor(stage, &mut client).await;
+        client.query("BEGIN").await.unwrap();
+        client.query("INSERT INTO t VALUES (3)").await.unwrap();
+        client.execute(cursor, 1).await.unwrap();
+        assert_eq!(client.fetch(cursor, 1).await.unwrap().rows, [b"\0\0\x03\0\0\0"]);
+        client.query("ROLLBACK").await.unwrap();
+        client.execute(cursor, 1).await.unwrap();
+        assert_eq!(client.fetch(cursor, 1).await.unwrap().rows, [b"\0\0\x02\0\0\0"]);
+    });
+}
+
+#[test]
+fn a_cursor_opened_again_sees_the_session_s_own_writes() {
+    check_apart("routing.max_replica_lag = \"off\"", async |stage| {
+        let mut client = stage.raw().await;
+        let cursor = half_read_cursor(stage, &mut client).await;
+        delay(stage, 3600).await;
+        client.query("INSERT INTO t VALUES (3)").await.unwrap();
+        client.execute(cursor, 1).await.unwrap();
+        let rows = client.fetch(cursor, 1).await.unwrap().rows;
+        delay(stage, 0).await;
+        assert_eq!(rows, [b"\0\0\x03\0\0\0"]);
+        stage.cluster.replicated().await.unwrap();
     });
 }

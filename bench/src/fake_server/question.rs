@@ -40,7 +40,12 @@ impl Identity {
         let (columns, rows) = self.answer(text.trim_end().trim_end_matches(';'));
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let flags = status::AUTOCOMMIT | if in_transaction { status::IN_TRANS } else { 0 };
-        let dialect = reply::Dialect { deprecate_eof, session_track: false, extended_metadata: false };
+        let dialect = reply::Dialect {
+            deprecate_eof,
+            session_track: false,
+            extended_metadata: false,
+            definitions: reply::Definitions::Always,
+        };
         reply::put_result_set(out, 1, &columns, &rows, flags, dialect);
     }
 
