@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Account, Fleet, Pool, Profile, Server, State, connect,
+        Account, Fleet, Lease, Pool, Profile, Server, State, connect,
         exchange::{OWN_RESPONSE_LIMIT, Row},
         pool::Key,
         server::LeaseError,
@@ -261,6 +261,50 @@ impl Context {
         }
         lease.release();
         Ok(())
+    }
+
+    /// Opens the connection for a session whose account's password has expired, to the primary and in this schema; `None` if
+    /// it has been changed meanwhile. It is of an account of its own, so that its place in the pool is nobody else's, and
+    /// the next login asks a server again.
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    pub async fn bind_expired(
+        &self,
+        account: &Account,
+        profile: Profile,
+        schema: Option<&[u8]>,
+    ) -> Result<(Arc<Account>, Option<Lease>), Answer> {
+        self.accounts.refused(account);
+        let account = Arc::new(Account::new(&account.user, account.proof.clone()));
+        let lease = self.lease_expired(&account, profile, schema).await?;
+        if lease.is_expired() {
+            return Ok((account, Some(lease)));
+        }
+        lease.release();
+        Ok((account, None))
+    }
+
+    async fn lease_expired(
+        &self,
+        account: &Arc<Account>,
+        profile: Profile,
+        schema: Option<&[u8]>,
+    ) -> Result<Lease, Answer> {
+        loop {
+            let held = self.hold.primary(&self.published).await;
+            let term = held.map_err(ClientError::no_server)?;
+            let leased = term.server.lease_expired(account, profile, schema).await;
+            let mut lease = leased.map_err(|error| match Reached::from(error) {
+                Reached::Refused(answer) => answer,
+                Reached::No(cause) => ClientError::no_server(cause).into(),
+            })?;
+            lease.lent_for_writes(true);
+            // Counted first and looked second: whoever ends the term counts after it has said so.
+            if self.published.serves(&term) {
+                return Ok(lease);
+            }
+        }
     }
 
     /// The hashes of the user's accounts that use `mysql_native_password`, as the servers store them; none if dauphin

@@ -17,8 +17,12 @@ use zeroize::Zeroizing;
 use super::{accounts::Fitting, client::Client, context::Context};
 use crate::{
     backend::{
-        Account, Profile, Proof, connect::ConnectError, connection_attributes::Attributes, profile,
-        server::LeaseError, state::State,
+        Account, Lease, Profile, Proof,
+        connect::{ConnectError, MUST_CHANGE_PASSWORD},
+        connection_attributes::Attributes,
+        profile,
+        server::LeaseError,
+        state::State,
     },
     config::{ClientTlsMode, ReadAccounts},
     error::{Answer, ClientError},
@@ -39,6 +43,8 @@ pub struct LoggedIn {
     pub schema: Option<Vec<u8>>,
     /// The number of the packet that ends the login.
     pub sequence: u8,
+    /// The connection that the session is bound to from the beginning: its account's password has expired.
+    pub expired: Option<Lease>,
     /// What the OK packet says of dauphin's certificate; mostly nothing.
     pub certificate_proof: Vec<u8>,
 }
@@ -175,10 +181,12 @@ async fn answer_login(
     let profile = Profile::of_client(client.capabilities, client.extended, login.collation)
         .with_attributes(attributes.set);
     let is_native = login.plugin == auth::NATIVE;
-    let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence, is_native };
+    let mut challenge =
+        Challenge { client, context, user: &login.user, nonce, sequence, is_native, is_expired: false };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
-    let (sequence, certificate_proof) = (challenge.sequence, challenge.certificate_proof(&account));
-    let logged_in = finish(context, account, profile, attributes, login.schema, sequence).await?;
+    let certificate_proof = challenge.certificate_proof(&account);
+    let proven = Proven { account, is_expired: challenge.is_expired, sequence: challenge.sequence };
+    let logged_in = finish(context, proven, profile, attributes, login.schema).await?;
     Ok(LoggedIn { certificate_proof, ..logged_in })
 }
 
@@ -199,8 +207,15 @@ pub async fn change_user(
         .after_reset(context.flavour());
     // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
     let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
-    let mut challenge =
-        Challenge { client, context, user: &request.user, nonce, sequence: 0, is_native: false };
+    let mut challenge = Challenge {
+        client,
+        context,
+        user: &request.user,
+        nonce,
+        sequence: 0,
+        is_native: false,
+        is_expired: false,
+    };
     // An empty answer does not say that there is no password: libmysqlclient wants a challenge first.
     let account = if request.plugin == auth::NATIVE || context.default_plugin() == auth::NATIVE {
         let answer = challenge.switch(auth::NATIVE).await?;
@@ -208,8 +223,8 @@ pub async fn change_user(
     } else {
         challenge.switch_and_prove(profile).await?
     };
-    let sequence = challenge.sequence;
-    finish(context, account, profile, attributes, request.schema.clone(), sequence).await
+    let proven = Proven { account, is_expired: challenge.is_expired, sequence: challenge.sequence };
+    finish(context, proven, profile, attributes, request.schema.clone()).await
 }
 
 /// Refuses the character sets that no client of MySQL's may have: where the password is known, no server is asked.
@@ -227,22 +242,40 @@ fn check_charset(context: &Context, collation: u8, sequence: u8) -> Result<(), L
     Ok(())
 }
 
+/// An account whose password the client has shown to know.
+struct Proven {
+    account: Arc<Account>,
+    /// A server has just said that its password has expired.
+    is_expired: bool,
+    /// The number of the client's last packet.
+    sequence: u8,
+}
+
 async fn finish(
     context: &Context,
-    account: Arc<Account>,
+    proven: Proven,
     profile: Profile,
     attributes: Arc<Attributes>,
     schema: Option<Vec<u8>>,
-    sequence: u8,
 ) -> Result<LoggedIn, LoginError> {
+    let Proven { mut account, mut is_expired, sequence } = proven;
     let attributes = context.fleet.attributes.keep(attributes);
     let profile = profile.with_attributes(attributes.set);
     check_charset(context, profile.collation, sequence)?;
-    if let Some(schema) = &schema {
-        check_schema(context, &account, profile, schema).await.map_err(|answer| refuse(answer, sequence))?;
+    if let Some(schema) = schema.as_ref().filter(|_| !is_expired) {
+        is_expired = match check_schema(context, &account, profile, schema).await {
+            Ok(()) => false,
+            Err(Answer::Server(error)) if error.code == MUST_CHANGE_PASSWORD => true,
+            Err(answer) => return Err(refuse(answer, sequence)),
+        };
+    }
+    let mut expired = None;
+    if is_expired {
+        let bound = Box::pin(context.bind_expired(&account, profile, schema.as_deref())).await;
+        (account, expired) = bound.map_err(|answer| refuse(answer, sequence))?;
     }
     let sequence = sequence.wrapping_add(1);
-    Ok(LoggedIn { account, profile, attributes, schema, sequence, certificate_proof: Vec::new() })
+    Ok(LoggedIn { account, profile, attributes, schema, sequence, expired, certificate_proof: Vec::new() })
 }
 
 /// Enters the schema on a connection of the account's, as a login would; the connection stays in it, for the session.
@@ -270,6 +303,8 @@ struct Challenge<'a> {
     sequence: u8,
     /// Whether the method is `mysql_native_password`.
     is_native: bool,
+    /// Whether a server has accepted the password and said that it has expired.
+    is_expired: bool,
 }
 
 impl Challenge<'_> {
@@ -397,7 +432,7 @@ impl Challenge<'_> {
 
     /// An account that fits what the client has answered, if a server has accepted it lately or does so now: with the
     /// password that is held in memory, as some clients cannot send it on a plain connection.
-    async fn trust_again(&self, fitting: Fitting, profile: Profile) -> Result<Arc<Account>, LoginError> {
+    async fn trust_again(&mut self, fitting: Fitting, profile: Profile) -> Result<Arc<Account>, LoginError> {
         if fitting.trusted {
             return Ok(fitting.account);
         }
@@ -405,7 +440,7 @@ impl Challenge<'_> {
     }
 
     async fn ask_server(
-        &self,
+        &mut self,
         account: Arc<Account>,
         with_password: bool,
         profile: Profile,
@@ -415,6 +450,10 @@ impl Challenge<'_> {
             Err(LeaseError::Connect(ConnectError::Refused(error))) if error.code == 1045 => {
                 self.context.forget(&account);
                 Err(self.denied(with_password))
+            }
+            Err(LeaseError::Connect(ConnectError::Refused(error))) if error.code == MUST_CHANGE_PASSWORD => {
+                self.is_expired = true;
+                Ok(account)
             }
             Err(LeaseError::Connect(ConnectError::Refused(error))) => Err(refuse(error, self.sequence)),
             Err(LeaseError::Connect(ConnectError::Method(method))) => {

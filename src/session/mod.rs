@@ -11,6 +11,7 @@ mod carry;
 mod catch_up;
 mod client;
 mod context;
+mod expired;
 mod freshness;
 mod hint_stack;
 mod idle;
@@ -231,6 +232,7 @@ impl Session {
         };
         session.take_user_s_level();
         session.enter(logged_in.schema);
+        session.bind_expired(logged_in.expired);
         session.route.login_sequence = logged_in.sequence;
         session
     }
@@ -306,6 +308,11 @@ impl Session {
     }
 
     async fn run_command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
+        if self.is_expired() && Box::pin(self.with_expired_password(&mut packet)).await? {
+            while self.client.more(&mut packet).await?.is_some() {}
+            self.client.done(packet);
+            return Ok(Next::Command);
+        }
         let command = match Command::parse(packet.payload()) {
             Ok(command) => command,
             Err(error) => {
@@ -330,6 +337,9 @@ impl Session {
             Command::Statistics | Command::Debug => self.run_known(&mut packet, &route::SERVER).await?,
             Command::ProcessKill(id) => Box::pin(self.kill(u64::from(id), false, &mut packet)).await?,
             Command::SetOption(option) => self.set_option(option).await?,
+            Command::ResetConnection if self.pins.has_expired_password() => {
+                Box::pin(self.reset_after_change()).await?;
+            }
             Command::ResetConnection => {
                 self.profile = self.profile.after_reset(self.context.flavour());
                 Box::pin(self.undo_bound()).await;
@@ -450,6 +460,7 @@ impl Session {
                 self.take_user_s_level();
                 self.undo_bound().await;
                 self.reset(logged_in.schema);
+                self.bind_expired(logged_in.expired);
                 Ok(self.client.ok(self.status, logged_in.sequence).await?)
             }
             Ok(Err(LoginError::Refused(answer, sequence))) => {
