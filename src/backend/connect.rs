@@ -191,7 +191,27 @@ async fn within_limits(
     connected
 }
 
+/// Tries it once more where the server refuses the connection for being in clear.
 async fn connect_now(
+    server: &Server,
+    account: &Account,
+    profile: Profile,
+    schema: Option<&[u8]>,
+) -> Result<Connection, ConnectError> {
+    let was_required = server.compression.is_required();
+    match connect_once(server, account, profile, schema).await {
+        Err(ConnectError::Refused(error)) if error.code == COMPRESSION_REFUSED && !was_required => {
+            server.compression.refused_in_clear(&server.name);
+            connect_once(server, account, profile, schema).await
+        }
+        connected => connected,
+    }
+}
+
+/// ER_WRONG_COMPRESSION_ALGORITHM_CLIENT: the server has others, and `uncompressed` is one.
+const COMPRESSION_REFUSED: u16 = 3922;
+
+async fn connect_once(
     server: &Server,
     account: &Account,
     profile: Profile,
