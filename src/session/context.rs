@@ -310,20 +310,31 @@ impl Context {
     /// The hashes of the user's accounts that use `mysql_native_password`, as the servers store them; none if dauphin
     /// may not read them.
     pub async fn native_hashes(&self, user: &[u8]) -> Vec<[u8; 20]> {
+        let native = "plugin IN ('mysql_native_password','')";
+        let rows = self.of_accounts(user, "authentication_string", native).await;
+        let first = rows.iter().filter_map(|row| row.first()?.as_deref());
+        first.filter_map(auth::parse_native_stored).collect()
+    }
+
+    /// Whether all of the user's accounts use `sha256_password`, as far as dauphin may know.
+    pub async fn uses_sha256(&self, user: &[u8]) -> bool {
+        let rows = self.of_accounts(user, "plugin", "TRUE").await;
+        let is_sha256 = |row: &Row| row.first() == Some(&Some(auth::SHA256.as_bytes().to_vec()));
+        !rows.is_empty() && rows.iter().all(is_sha256)
+    }
+
+    /// What the servers have stored of the user's accounts; nothing if dauphin may not read it.
+    async fn of_accounts(&self, user: &[u8], column: &str, condition: &str) -> Vec<Row> {
         let hex: String = user.iter().map(|byte| format!("{byte:02x}")).collect();
         let query = format!(
-            "SELECT authentication_string FROM mysql.user WHERE user = CONVERT(X'{hex}' USING utf8mb4) \
-             AND plugin IN ('mysql_native_password','')"
+            "SELECT {column} FROM mysql.user WHERE user = CONVERT(X'{hex}' USING utf8mb4) AND {condition}"
         );
         if user.len() * 2 > OWN_RESPONSE_LIMIT {
             return Vec::new();
         }
         for server in self.servers_to_ask().await {
             match self.ask(&server, &query).await {
-                Ok(rows) => {
-                    let first = rows.iter().filter_map(|row| row.first()?.as_deref());
-                    return first.filter_map(auth::parse_native_stored).collect();
-                }
+                Ok(rows) => return rows,
                 Err(Asked::NotAllowed) => {
                     if self.hashes_readable.swap(false, Ordering::Relaxed) {
                         tracing::info!(

@@ -181,8 +181,16 @@ async fn answer_login(
     let profile = Profile::of_client(client.capabilities, client.extended, login.collation)
         .with_attributes(attributes.set);
     let is_native = login.plugin == auth::NATIVE;
-    let mut challenge =
-        Challenge { client, context, user: &login.user, nonce, sequence, is_native, is_expired: false };
+    let mut challenge = Challenge {
+        client,
+        context,
+        user: &login.user,
+        nonce,
+        sequence,
+        is_native,
+        is_libmysql: is_libmysql(&attributes),
+        is_expired: false,
+    };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
     let certificate_proof = challenge.certificate_proof(&account);
     let proven = Proven { account, is_expired: challenge.is_expired, sequence: challenge.sequence };
@@ -214,6 +222,7 @@ pub async fn change_user(
         nonce,
         sequence: 0,
         is_native: false,
+        is_libmysql: is_libmysql(&attributes),
         is_expired: false,
     };
     // An empty answer does not say that there is no password: libmysqlclient wants a challenge first.
@@ -293,6 +302,11 @@ async fn check_schema(
 /// How libmysqlclient's `caching_sha2_password` says that there is no password; it takes nothing but an OK or an error then.
 const NO_PASSWORD: [u8; 1] = [0];
 
+/// Whether the client says that it is libmysqlclient, or a program of MySQL's.
+fn is_libmysql(attributes: &Attributes) -> bool {
+    attributes.get(b"_client_name") == Some(b"libmysql")
+}
+
 /// One exchange in which a client proves who it is.
 struct Challenge<'a> {
     client: &'a mut Client,
@@ -303,6 +317,8 @@ struct Challenge<'a> {
     sequence: u8,
     /// Whether the method is `mysql_native_password`.
     is_native: bool,
+    /// Whether the client can be asked by `sha256_password`.
+    is_libmysql: bool,
     /// Whether a server has accepted the password and said that it has expired.
     is_expired: bool,
 }
@@ -353,20 +369,39 @@ impl Challenge<'_> {
             // The client answers nothing to this: OK follows at once.
             return Ok(account);
         }
-        let password = self.full_exchange().await?;
+        // Without TLS libmysqlclient asks for no key by this method unless it is told to, and for one by the other always.
+        let password = if self.is_libmysql && !self.client.stream.is_private() && self.is_of_sha256().await {
+            let answer = self.switch(auth::SHA256).await?;
+            self.password_in(answer, auth::SHA256_REQUEST_KEY).await?
+        } else {
+            self.say(&[AUTH_MORE_DATA, auth::SHA2_FULL]).await?;
+            let answer = self.hear().await?;
+            self.password_in(answer, auth::SHA2_REQUEST_KEY).await?
+        };
         self.settle(Proof::Password(password), profile).await
+    }
+
+    /// Whether the servers would ask for the password by `sha256_password`, as far as dauphin may know.
+    async fn is_of_sha256(&self) -> bool {
+        self.context.config.auth.read_accounts == ReadAccounts::Auto
+            && self.context.flavour() == Flavour::MySql
+            && self.context.uses_sha256(self.user).await
     }
 
     fn verifies_configured(&self, password: &[u8], answer: &[u8]) -> bool {
         auth::verify_sha2(&self.nonce, answer, &auth::sha2_verifier(password))
     }
 
-    /// The password itself: as it is where nobody can read along, else encrypted with dauphin's RSA key.
-    async fn full_exchange(&mut self) -> Result<Zeroizing<Vec<u8>>, LoginError> {
-        self.say(&[AUTH_MORE_DATA, auth::SHA2_FULL]).await?;
-        let mut payload = Zeroizing::new(self.hear().await?);
+    /// The password itself: as it is where nobody can read along, else encrypted with dauphin's RSA key, for which the
+    /// client asks with `request_key`.
+    async fn password_in(
+        &mut self,
+        answer: Vec<u8>,
+        request_key: u8,
+    ) -> Result<Zeroizing<Vec<u8>>, LoginError> {
+        let mut payload = Zeroizing::new(answer);
         if !self.client.stream.is_private() {
-            if *payload == [auth::SHA2_REQUEST_KEY] {
+            if *payload == [request_key] {
                 let key = self.context.password_key().await;
                 self.say(&[&[AUTH_MORE_DATA], key.public_pem().as_bytes()].concat()).await?;
                 payload = Zeroizing::new(self.hear().await?);
