@@ -42,7 +42,8 @@ pub fn statements(flavour: Flavour, user: &str, host: &str, failover: bool) -> S
                  -- Only for Group Replication, which elects its own primary: so that SWITCHOVER can ask it to elect another.\n\
                  -- GRANT GROUP_REPLICATION_ADMIN ON *.* TO {account};\n\
                  -- Optional, only for accounts of mysql_native_password (MySQL 8.4 and before) whose clients know no other\n\
-                 -- method: with it dauphin can check their answers without asking for the password itself.\n\
+                 -- method: with it dauphin can check their answers without asking for the password itself. And for those of\n\
+                 -- sha256_password whose clients use libmysqlclient without TLS: with it they are asked by that method.\n\
                  -- GRANT SELECT (User, plugin, authentication_string) ON mysql.user TO {account};\n"
             );
         }

@@ -23,12 +23,13 @@ use super::{
     own::{AskError, OwnConnection},
     profile::Profile,
     server::Server,
+    state::State,
 };
 use crate::{
     config::ServerAddress,
     fault::NoConnection,
     net::{Buffer, Stream},
-    topology::flavour::Version,
+    topology::{Flavour, flavour::Version},
 };
 
 /// An error that a server answered with.
@@ -119,10 +120,12 @@ impl ConnectError {
     }
 
     /// Whether the server refuses the account, until somebody changes it there or in the config: access denied, to this host,
-    /// or without a password; an expired password; a locked account on MySQL and on MariaDB.
+    /// or without a password; an expired password, at the login and after it; a locked account on MySQL and on MariaDB.
     pub const fn is_of_account(&self) -> bool {
         match self {
-            Self::Refused(error) => matches!(error.code, 1045 | 1130 | 1698 | 1862 | 3118 | 4151),
+            Self::Refused(error) => {
+                matches!(error.code, 1045 | 1130 | 1698 | MUST_CHANGE_PASSWORD | 1862 | 3118 | 4151)
+            }
             Self::Method(_) => true,
             _ => false,
         }
@@ -151,10 +154,37 @@ pub async fn connect(
     account: &Account,
     profile: Profile,
 ) -> Result<Connection, ConnectError> {
+    let connect = async {
+        let connection = connect_now(server, account, profile, None).await?;
+        match connection.expired {
+            Some(error) => Err(ConnectError::Refused(*error)),
+            None => Ok(connection),
+        }
+    };
+    within_limits(server, connect).await
+}
+
+/// A new connection of `account` in this schema, whether or not the account's password has expired: see
+/// [`Connection::expired`]. Otherwise as [`connect`].
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect_expired(
+    server: &Server,
+    account: &Account,
+    profile: Profile,
+    schema: Option<&[u8]>,
+) -> Result<Connection, ConnectError> {
+    within_limits(server, connect_now(server, account, profile, schema)).await
+}
+
+async fn within_limits(
+    server: &Server,
+    connect: impl Future<Output = Result<Connection, ConnectError>>,
+) -> Result<Connection, ConnectError> {
     server.turned_away.may_try()?;
-    let connected = tokio::time::timeout(server.connect_timeout, connect_now(server, account, profile))
-        .await
-        .unwrap_or(Err(ConnectError::Timeout));
+    let connected =
+        tokio::time::timeout(server.connect_timeout, connect).await.unwrap_or(Err(ConnectError::Timeout));
     if let Err(error) = &connected {
         server.no_connection[error.cause() as usize].fetch_add(1, Relaxed);
     }
@@ -162,14 +192,37 @@ pub async fn connect(
     connected
 }
 
+/// Tries it once more where the server refuses the connection for being in clear.
 async fn connect_now(
     server: &Server,
     account: &Account,
     profile: Profile,
+    schema: Option<&[u8]>,
+) -> Result<Connection, ConnectError> {
+    let was_required = server.compression.is_required();
+    match connect_once(server, account, profile, schema).await {
+        Err(ConnectError::Refused(error)) if error.code == COMPRESSION_REFUSED && !was_required => {
+            server.compression.refused_in_clear(&server.name);
+            connect_once(server, account, profile, schema).await
+        }
+        connected => connected,
+    }
+}
+
+/// ER_WRONG_COMPRESSION_ALGORITHM_CLIENT: the server has others, and `uncompressed` is one.
+const COMPRESSION_REFUSED: u16 = 3922;
+
+async fn connect_once(
+    server: &Server,
+    account: &Account,
+    profile: Profile,
+    schema: Option<&[u8]>,
 ) -> Result<Connection, ConnectError> {
     let mut wire = Wire { stream: dial(&server.address).await?, input: Buffer::default(), sequence: 0 };
     let greeting = Greeting::parse(&not_an_error(wire.read().await?)?)?;
     let mut login = login(&greeting, server, account, profile);
+    login.capabilities.set(CapabilityFlags::CLIENT_CONNECT_WITH_DB, schema.is_some());
+    login.schema = schema.map(<[u8]>::to_vec);
     if profile.queries() == Queries::WithAttributes
         && !greeting.capabilities.contains(CapabilityFlags::CLIENT_QUERY_ATTRIBUTES)
     {
@@ -187,8 +240,12 @@ async fn connect_now(
         Some(method) => wire.stream.compressed(wire.input, method),
         None => wire.stream,
     };
-    let connection = Connection::new(stream, greeting.connection_id, profile.queries());
-    set_up(connection, server, &Version::parse(&greeting.version)).await
+    let mut connection = Connection::new(stream, greeting.connection_id, profile.queries());
+    connection.handle = connection.stream.second_handle()?.map(Arc::new);
+    if schema.is_some() {
+        State::change(&mut connection.state, |state| state.schema = schema.map(Into::into));
+    }
+    set_up(connection, server, Version::parse(&greeting.version).flavour).await
 }
 
 async fn dial(address: &ServerAddress) -> io::Result<Stream> {
@@ -354,14 +411,18 @@ fn not_an_error(payload: Vec<u8>) -> Result<Vec<u8>, ConnectError> {
     Ok(payload)
 }
 
-/// Switches tracking on and asks for the character sets of the login and of the server, and for its timeouts, in one round trip.
-async fn set_up(
+/// ER_MUST_CHANGE_PASSWORD: the password has expired, and all but changing it is refused.
+pub const MUST_CHANGE_PASSWORD: u16 = 1820;
+
+/// Switches tracking on and asks for the character sets of the login and of the server, and for its timeouts, in one round trip; unless
+/// the server refuses that until the password is changed.
+pub(super) async fn set_up(
     connection: Connection,
     server: &Server,
-    version: &Version,
+    flavour: Flavour,
 ) -> Result<Connection, ConnectError> {
     let mut bytes = Vec::new();
-    connection.queries().put(&mut bytes, version.flavour.tracking().as_bytes());
+    connection.queries().put(&mut bytes, flavour.tracking().as_bytes());
     let of_login = Charsets::NAMES.iter().map(|name| format!("@@{name}"));
     let names: Vec<_> =
         of_login.chain(Charsets::NAMES.iter().map(|name| format!("@@GLOBAL.{name}"))).collect();
@@ -370,8 +431,22 @@ async fn set_up(
     connection.queries().put(&mut bytes, format!("SELECT {}", names.join(",")).as_bytes());
     let mut own = OwnConnection(connection);
     own.0.stream.send_commands(&bytes).await?;
-    own.answer().await.map_err(refused)?;
-    let mut values = own.answer().await.map_err(refused)?.rows.pop().unwrap_or_default().into_iter();
+    let tracking = match own.answer().await {
+        Err(AskError::Lost(error)) => return Err(error.into()),
+        answered => answered,
+    };
+    let values = own.answer().await;
+    own.0.expired = None;
+    // MariaDB lets SET pass.
+    let mut values = match tracking.and(values) {
+        Ok(values) => values.rows.into_iter().next_back().unwrap_or_default().into_iter(),
+        Err(AskError::Refused(error)) if error.code == MUST_CHANGE_PASSWORD => {
+            own.0.expired = Some(Box::new(error));
+            own.0.input.consume(0);
+            return Ok(own.0);
+        }
+        Err(error) => return Err(refused(error)),
+    };
     let mut four =
         || Charsets { values: std::array::from_fn(|_| values.next().flatten().unwrap_or_default().into()) };
     own.0.charsets = Arc::new(four());
@@ -380,7 +455,6 @@ async fn set_up(
     let mut seconds = || std::str::from_utf8(&values.next()??).ok()?.parse().ok().map(Duration::from_secs);
     server.set_idle_timeouts([seconds(), seconds()]);
     own.0.input.consume(0);
-    own.0.handle = own.0.stream.second_handle()?.map(Arc::new);
     Ok(own.0)
 }
 

@@ -11,7 +11,7 @@ use std::{
 use dauphin_proto::command::Queries;
 use tokio::{io::AsyncRead, time::Instant};
 
-use super::{prepared::PreparedStatements, state::State};
+use super::{connect::ServerError, prepared::PreparedStatements, state::State};
 use crate::net::{Buffer, Stream};
 
 /// A logged-in connection. It has no clean-up of its own: dropping it closes the socket.
@@ -30,6 +30,9 @@ pub struct Connection {
     /// Set while it is lent as the primary's: what is bound to it may write there, whatever the server is by now.
     pub(super) writing: Option<Writing>,
     queries: Queries,
+    /// What the server refuses everything with until the account's password is changed, on this connection: nothing that
+    /// dauphin sets up is on it by then.
+    pub(super) expired: Option<Box<ServerError>>,
     /// By which it can be cut while it is lent.
     pub(super) handle: Option<Arc<socket2::Socket>>,
     /// Whether a session has changed what the connection reports: it must be set right before the next statement.
@@ -90,6 +93,7 @@ impl Connection {
             charsets: Arc::default(),
             writing: None,
             queries,
+            expired: None,
             handle: None,
             sql_mode: Box::default(),
             tracking_lost: false,
@@ -103,6 +107,14 @@ impl Connection {
     /// What its queries look like.
     pub fn queries(&self) -> Queries {
         self.queries
+    }
+
+    /// COM_RESET_CONNECTION has been answered: of what was on it this is left.
+    pub fn reset(&mut self, state: Arc<State>) {
+        self.state = state;
+        self.prepared = PreparedStatements::default();
+        self.tracking_lost = false;
+        self.warned = false;
     }
 
     /// Whether the server has closed the connection, or said something unasked (which it does before it closes).

@@ -31,6 +31,19 @@ pub struct Attributes {
     pub block: Box<[u8]>,
 }
 
+impl Attributes {
+    /// The value of the attribute `name`.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut reader = Reader::new(&self.block, "connection attributes");
+        while let (Ok(found), Ok(value)) = (reader.lenenc_bytes(), reader.lenenc_bytes()) {
+            if found == name {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
 /// All sets that are known.
 #[derive(Debug)]
 pub struct AttributeSets {

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    connect,
     connection::Connection,
     pool::Slot,
     server::{Server, ServerId},
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     fault::Loss,
     net::{Buffer, Stream},
+    topology::Flavour,
 };
 
 /// How many bytes of a binary log are read at a time.
@@ -122,6 +124,22 @@ impl Lease {
     pub fn release(self) {
         let Held { connection, slot } = self.0;
         slot.put_back(connection);
+    }
+
+    /// Whether all but changing the account's password is refused on it, as far as is known.
+    pub fn is_expired(&self) -> bool {
+        self.0.connection.expired.is_some()
+    }
+
+    /// Sets the connection up after all, if the password has been changed on it. Not cancel safe: the connection is closed.
+    ///
+    /// # Errors
+    /// The connection is of no further use; nothing of the client's was sent.
+    pub async fn set_up(self, flavour: Flavour) -> Result<Self, BackendLost> {
+        let Held { connection, slot } = self.0;
+        let set_up = connect::set_up(*connection, &slot.server, flavour).await;
+        let connection = set_up.map_err(|error| BackendLost::BeforeSend(io::Error::other(error)))?;
+        Ok(Self(Held { connection: Box::new(connection), slot }))
     }
 
     /// Whether its connection is compressed.

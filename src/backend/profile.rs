@@ -15,8 +15,19 @@ pub struct Profile {
     pub collation: u8,
     /// What the client says of itself.
     attributes: AttributeSet,
-    /// Whether what passes may be compressed, as the config has it for each server.
-    pub may_compress: bool,
+    /// Whether what passes is compressed.
+    pub(super) compressed: Compressed,
+}
+
+/// Whether what passes on a connection is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Compressed {
+    /// As the config has it for each server.
+    AsWanted,
+    /// Where the server takes no other connection.
+    IfRequired,
+    /// Whatever the server says to that.
+    Never,
 }
 
 /// utf8mb4_general_ci, which every server knows.
@@ -30,7 +41,7 @@ impl Profile {
             extended,
             collation,
             attributes: AttributeSet::NONE,
-            may_compress: true,
+            compressed: Compressed::AsWanted,
         }
     }
 
@@ -41,7 +52,7 @@ impl Profile {
             extended: 0,
             collation: UTF8MB4,
             attributes: AttributeSet::OWN,
-            may_compress: false,
+            compressed: Compressed::IfRequired,
         }
     }
 
@@ -57,7 +68,7 @@ impl Profile {
 
     /// The same, but never compressed.
     pub fn uncompressed(self) -> Self {
-        Self { may_compress: false, ..self }
+        Self { compressed: Compressed::Never, ..self }
     }
 
     /// What to ask a server for, of what it offers.

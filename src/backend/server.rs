@@ -163,6 +163,26 @@ impl Server {
         }
     }
 
+    /// Opens a connection that may be there for nothing but to change an expired password. Of an account of its own: no
+    /// other session's may take its place, nor it theirs. Cancel safe.
+    ///
+    /// # Errors
+    /// As for [`Server::lease`].
+    pub async fn lease_expired(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        profile: Profile,
+        schema: Option<&[u8]>,
+    ) -> Result<Lease, LeaseError> {
+        let key = Key { account: account.clone(), profile };
+        match Pool::acquire(self, key, &Arc::default()).await? {
+            Acquired::Lease(lease) => Ok(lease),
+            Acquired::Slot(slot) => {
+                Ok(slot.fill(connect::connect_expired(self, account, profile, schema).await?))
+            }
+        }
+    }
+
     /// Whether sessions' connections to it are compressed, if it offers that.
     pub fn compresses(&self) -> bool {
         self.compression.is_wanted()

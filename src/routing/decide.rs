@@ -87,7 +87,7 @@ impl Reason {
 }
 
 /// The words for what may pin a session, as far as they are counted one by one.
-const PINNED: [&str; 15] = [
+const PINNED: [&str; 16] = [
     "locks",
     "xa_transaction",
     "next_transaction",
@@ -100,6 +100,7 @@ const PINNED: [&str; 15] = [
     "text_prepared",
     "user_variable",
     "session_records",
+    "expired_password",
     "cursor",
     "long_data",
     "pinned",

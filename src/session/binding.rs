@@ -66,11 +66,14 @@ pub enum PinReason {
     /// Its connection records or counts what it does, and the session looks at that: `SHOW STATUS`, `profiling`,
     /// `optimizer_trace`. What is recorded lives as long as the connection.
     SessionRecords,
+    /// The connection was logged in with a password that had expired: until that is changed there is no other, and after it
+    /// dauphin does not know the new one.
+    ExpiredPassword,
 }
 
 impl PinReason {
     /// Every reason, in the order of its declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Locks,
         Self::Xa,
         Self::NextTransaction,
@@ -83,6 +86,7 @@ impl PinReason {
         Self::TextPrepared,
         Self::UserVariable,
         Self::SessionRecords,
+        Self::ExpiredPassword,
     ];
 
     /// A short name for logs, metrics and people.
@@ -100,6 +104,7 @@ impl PinReason {
             Self::TextPrepared => "text_prepared",
             Self::UserVariable => "user_variable",
             Self::SessionRecords => "session_records",
+            Self::ExpiredPassword => "expired_password",
         }
     }
 }
@@ -124,6 +129,7 @@ pub struct Pins {
     role: bool,
     records: bool,
     unknown: bool,
+    expired_password: bool,
 }
 
 impl Pins {
@@ -140,6 +146,7 @@ impl Pins {
     /// A reason for which every statement must run on the pinned connection.
     fn binds_all(&self) -> Option<PinReason> {
         let reasons = [
+            (self.expired_password, PinReason::ExpiredPassword),
             (self.unknown, PinReason::UnknownState),
             (self.table_locks || self.instance_lock, PinReason::Locks),
             (self.xa, PinReason::Xa),
@@ -320,6 +327,16 @@ impl Pins {
     /// A session variable that cannot be carried.
     pub fn variable(&mut self, name: &str) {
         self.variables.insert(name.into());
+    }
+
+    /// Its connection was logged in with an expired password.
+    pub fn expired_password(&mut self) {
+        self.expired_password = true;
+    }
+
+    /// Whether the session has had such a connection, which it never leaves.
+    pub fn has_expired_password(&self) -> bool {
+        self.expired_password
     }
 
     /// Its connection records what the session does.

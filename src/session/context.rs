@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Account, Fleet, Pool, Profile, Server, State, connect,
+        Account, Fleet, Lease, Pool, Profile, Server, State, connect,
         exchange::{OWN_RESPONSE_LIMIT, Row},
         pool::Key,
         server::LeaseError,
@@ -266,23 +266,78 @@ impl Context {
         Ok(())
     }
 
+    /// Opens the connection for a session whose account's password has expired, to the primary and in this schema; `None` if
+    /// it has been changed meanwhile. It is of an account of its own, so that its place in the pool is nobody else's, and
+    /// the next login asks a server again.
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    pub async fn bind_expired(
+        &self,
+        account: &Account,
+        profile: Profile,
+        schema: Option<&[u8]>,
+    ) -> Result<(Arc<Account>, Option<Lease>), Answer> {
+        self.accounts.refused(account);
+        let account = Arc::new(Account::new(&account.user, account.proof.clone()));
+        let lease = self.lease_expired(&account, profile, schema).await?;
+        if lease.is_expired() {
+            return Ok((account, Some(lease)));
+        }
+        lease.release();
+        Ok((account, None))
+    }
+
+    async fn lease_expired(
+        &self,
+        account: &Arc<Account>,
+        profile: Profile,
+        schema: Option<&[u8]>,
+    ) -> Result<Lease, Answer> {
+        loop {
+            let held = self.hold.primary(&self.published).await;
+            let term = held.map_err(ClientError::no_server)?;
+            let leased = term.server.lease_expired(account, profile, schema).await;
+            let mut lease = leased.map_err(|error| match Reached::from(error) {
+                Reached::Refused(answer) => answer,
+                Reached::No(cause) => ClientError::no_server(cause).into(),
+            })?;
+            lease.lent_for_writes(true);
+            // Counted first and looked second: whoever ends the term counts after it has said so.
+            if self.published.serves(&term) {
+                return Ok(lease);
+            }
+        }
+    }
+
     /// The hashes of the user's accounts that use `mysql_native_password`, as the servers store them; none if dauphin
     /// may not read them.
     pub async fn native_hashes(&self, user: &[u8]) -> Vec<[u8; 20]> {
+        let native = "plugin IN ('mysql_native_password','')";
+        let rows = self.of_accounts(user, "authentication_string", native).await;
+        let first = rows.iter().filter_map(|row| row.first()?.as_deref());
+        first.filter_map(auth::parse_native_stored).collect()
+    }
+
+    /// Whether all of the user's accounts use `sha256_password`, as far as dauphin may know.
+    pub async fn uses_sha256(&self, user: &[u8]) -> bool {
+        let rows = self.of_accounts(user, "plugin", "TRUE").await;
+        let is_sha256 = |row: &Row| row.first() == Some(&Some(auth::SHA256.as_bytes().to_vec()));
+        !rows.is_empty() && rows.iter().all(is_sha256)
+    }
+
+    /// What the servers have stored of the user's accounts; nothing if dauphin may not read it.
+    async fn of_accounts(&self, user: &[u8], column: &str, condition: &str) -> Vec<Row> {
         let hex: String = user.iter().map(|byte| format!("{byte:02x}")).collect();
         let query = format!(
-            "SELECT authentication_string FROM mysql.user WHERE user = CONVERT(X'{hex}' USING utf8mb4) \
-             AND plugin IN ('mysql_native_password','')"
+            "SELECT {column} FROM mysql.user WHERE user = CONVERT(X'{hex}' USING utf8mb4) AND {condition}"
         );
         if user.len() * 2 > OWN_RESPONSE_LIMIT {
             return Vec::new();
         }
         for server in self.servers_to_ask().await {
             match self.ask(&server, &query).await {
-                Ok(rows) => {
-                    let first = rows.iter().filter_map(|row| row.first()?.as_deref());
-                    return first.filter_map(auth::parse_native_stored).collect();
-                }
+                Ok(rows) => return rows,
                 Err(Asked::NotAllowed) => {
                     if self.hashes_readable.swap(false, Ordering::Relaxed) {
                         tracing::info!(

@@ -167,7 +167,8 @@ impl Session {
             let none = running.wait_for(|running| *running == 0);
             let _ = Box::pin(tokio::time::timeout(NOTED_WITHIN, none)).await;
         }
-        if !globals.any.load(Relaxed) {
+        // With an expired password it has no more than the server gives it.
+        if !globals.any.load(Relaxed) || self.pins.has_expired_password() {
             return;
         }
         // Rare, and large: not a part of every session's future.

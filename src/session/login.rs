@@ -17,8 +17,12 @@ use zeroize::Zeroizing;
 use super::{accounts::Fitting, client::Client, context::Context};
 use crate::{
     backend::{
-        Account, Profile, Proof, connect::ConnectError, connection_attributes::Attributes, profile,
-        server::LeaseError, state::State,
+        Account, Lease, Profile, Proof,
+        connect::{ConnectError, MUST_CHANGE_PASSWORD},
+        connection_attributes::Attributes,
+        profile,
+        server::LeaseError,
+        state::State,
     },
     config::{ClientTlsMode, ReadAccounts},
     error::{Answer, ClientError},
@@ -39,6 +43,8 @@ pub struct LoggedIn {
     pub schema: Option<Vec<u8>>,
     /// The number of the packet that ends the login.
     pub sequence: u8,
+    /// The connection that the session is bound to from the beginning: its account's password has expired.
+    pub expired: Option<Lease>,
     /// What the OK packet says of dauphin's certificate; mostly nothing.
     pub certificate_proof: Vec<u8>,
 }
@@ -175,10 +181,20 @@ async fn answer_login(
     let profile = Profile::of_client(client.capabilities, client.extended, login.collation)
         .with_attributes(attributes.set);
     let is_native = login.plugin == auth::NATIVE;
-    let mut challenge = Challenge { client, context, user: &login.user, nonce, sequence, is_native };
+    let mut challenge = Challenge {
+        client,
+        context,
+        user: &login.user,
+        nonce,
+        sequence,
+        is_native,
+        is_libmysql: is_libmysql(&attributes),
+        is_expired: false,
+    };
     let account = challenge.prove(&login.plugin, &login.response, profile).await?;
-    let (sequence, certificate_proof) = (challenge.sequence, challenge.certificate_proof(&account));
-    let logged_in = finish(context, account, profile, attributes, login.schema, sequence).await?;
+    let certificate_proof = challenge.certificate_proof(&account);
+    let proven = Proven { account, is_expired: challenge.is_expired, sequence: challenge.sequence };
+    let logged_in = finish(context, proven, profile, attributes, login.schema).await?;
     Ok(LoggedIn { certificate_proof, ..logged_in })
 }
 
@@ -199,8 +215,16 @@ pub async fn change_user(
         .after_reset(context.flavour());
     // The greeting's challenge is not kept for the life of a session: the method is switched to, with a new one.
     let nonce = nonce_of_greeting.unwrap_or_else(|| context.nonce());
-    let mut challenge =
-        Challenge { client, context, user: &request.user, nonce, sequence: 0, is_native: false };
+    let mut challenge = Challenge {
+        client,
+        context,
+        user: &request.user,
+        nonce,
+        sequence: 0,
+        is_native: false,
+        is_libmysql: is_libmysql(&attributes),
+        is_expired: false,
+    };
     // An empty answer does not say that there is no password: libmysqlclient wants a challenge first.
     let account = if request.plugin == auth::NATIVE || context.default_plugin() == auth::NATIVE {
         let answer = challenge.switch(auth::NATIVE).await?;
@@ -208,8 +232,8 @@ pub async fn change_user(
     } else {
         challenge.switch_and_prove(profile).await?
     };
-    let sequence = challenge.sequence;
-    finish(context, account, profile, attributes, request.schema.clone(), sequence).await
+    let proven = Proven { account, is_expired: challenge.is_expired, sequence: challenge.sequence };
+    finish(context, proven, profile, attributes, request.schema.clone()).await
 }
 
 /// Refuses the character sets that no client of MySQL's may have: where the password is known, no server is asked.
@@ -227,22 +251,40 @@ fn check_charset(context: &Context, collation: u8, sequence: u8) -> Result<(), L
     Ok(())
 }
 
+/// An account whose password the client has shown to know.
+struct Proven {
+    account: Arc<Account>,
+    /// A server has just said that its password has expired.
+    is_expired: bool,
+    /// The number of the client's last packet.
+    sequence: u8,
+}
+
 async fn finish(
     context: &Context,
-    account: Arc<Account>,
+    proven: Proven,
     profile: Profile,
     attributes: Arc<Attributes>,
     schema: Option<Vec<u8>>,
-    sequence: u8,
 ) -> Result<LoggedIn, LoginError> {
+    let Proven { mut account, mut is_expired, sequence } = proven;
     let attributes = context.fleet.attributes.keep(attributes);
     let profile = profile.with_attributes(attributes.set);
     check_charset(context, profile.collation, sequence)?;
-    if let Some(schema) = &schema {
-        check_schema(context, &account, profile, schema).await.map_err(|answer| refuse(answer, sequence))?;
+    if let Some(schema) = schema.as_ref().filter(|_| !is_expired) {
+        is_expired = match check_schema(context, &account, profile, schema).await {
+            Ok(()) => false,
+            Err(Answer::Server(error)) if error.code == MUST_CHANGE_PASSWORD => true,
+            Err(answer) => return Err(refuse(answer, sequence)),
+        };
+    }
+    let mut expired = None;
+    if is_expired {
+        let bound = Box::pin(context.bind_expired(&account, profile, schema.as_deref())).await;
+        (account, expired) = bound.map_err(|answer| refuse(answer, sequence))?;
     }
     let sequence = sequence.wrapping_add(1);
-    Ok(LoggedIn { account, profile, attributes, schema, sequence, certificate_proof: Vec::new() })
+    Ok(LoggedIn { account, profile, attributes, schema, sequence, expired, certificate_proof: Vec::new() })
 }
 
 /// Enters the schema on a connection of the account's, as a login would; the connection stays in it, for the session.
@@ -260,6 +302,11 @@ async fn check_schema(
 /// How libmysqlclient's `caching_sha2_password` says that there is no password; it takes nothing but an OK or an error then.
 const NO_PASSWORD: [u8; 1] = [0];
 
+/// Whether the client says that it is libmysqlclient, or a program of MySQL's.
+fn is_libmysql(attributes: &Attributes) -> bool {
+    attributes.get(b"_client_name") == Some(b"libmysql")
+}
+
 /// One exchange in which a client proves who it is.
 struct Challenge<'a> {
     client: &'a mut Client,
@@ -270,6 +317,10 @@ struct Challenge<'a> {
     sequence: u8,
     /// Whether the method is `mysql_native_password`.
     is_native: bool,
+    /// Whether the client can be asked by `sha256_password`.
+    is_libmysql: bool,
+    /// Whether a server has accepted the password and said that it has expired.
+    is_expired: bool,
 }
 
 impl Challenge<'_> {
@@ -318,20 +369,39 @@ impl Challenge<'_> {
             // The client answers nothing to this: OK follows at once.
             return Ok(account);
         }
-        let password = self.full_exchange().await?;
+        // Without TLS libmysqlclient asks for no key by this method unless it is told to, and for one by the other always.
+        let password = if self.is_libmysql && !self.client.stream.is_private() && self.is_of_sha256().await {
+            let answer = self.switch(auth::SHA256).await?;
+            self.password_in(answer, auth::SHA256_REQUEST_KEY).await?
+        } else {
+            self.say(&[AUTH_MORE_DATA, auth::SHA2_FULL]).await?;
+            let answer = self.hear().await?;
+            self.password_in(answer, auth::SHA2_REQUEST_KEY).await?
+        };
         self.settle(Proof::Password(password), profile).await
+    }
+
+    /// Whether the servers would ask for the password by `sha256_password`, as far as dauphin may know.
+    async fn is_of_sha256(&self) -> bool {
+        self.context.config.auth.read_accounts == ReadAccounts::Auto
+            && self.context.flavour() == Flavour::MySql
+            && self.context.uses_sha256(self.user).await
     }
 
     fn verifies_configured(&self, password: &[u8], answer: &[u8]) -> bool {
         auth::verify_sha2(&self.nonce, answer, &auth::sha2_verifier(password))
     }
 
-    /// The password itself: as it is where nobody can read along, else encrypted with dauphin's RSA key.
-    async fn full_exchange(&mut self) -> Result<Zeroizing<Vec<u8>>, LoginError> {
-        self.say(&[AUTH_MORE_DATA, auth::SHA2_FULL]).await?;
-        let mut payload = Zeroizing::new(self.hear().await?);
+    /// The password itself: as it is where nobody can read along, else encrypted with dauphin's RSA key, for which the
+    /// client asks with `request_key`.
+    async fn password_in(
+        &mut self,
+        answer: Vec<u8>,
+        request_key: u8,
+    ) -> Result<Zeroizing<Vec<u8>>, LoginError> {
+        let mut payload = Zeroizing::new(answer);
         if !self.client.stream.is_private() {
-            if *payload == [auth::SHA2_REQUEST_KEY] {
+            if *payload == [request_key] {
                 let key = self.context.password_key().await;
                 self.say(&[&[AUTH_MORE_DATA], key.public_pem().as_bytes()].concat()).await?;
                 payload = Zeroizing::new(self.hear().await?);
@@ -397,7 +467,7 @@ impl Challenge<'_> {
 
     /// An account that fits what the client has answered, if a server has accepted it lately or does so now: with the
     /// password that is held in memory, as some clients cannot send it on a plain connection.
-    async fn trust_again(&self, fitting: Fitting, profile: Profile) -> Result<Arc<Account>, LoginError> {
+    async fn trust_again(&mut self, fitting: Fitting, profile: Profile) -> Result<Arc<Account>, LoginError> {
         if fitting.trusted {
             return Ok(fitting.account);
         }
@@ -405,7 +475,7 @@ impl Challenge<'_> {
     }
 
     async fn ask_server(
-        &self,
+        &mut self,
         account: Arc<Account>,
         with_password: bool,
         profile: Profile,
@@ -415,6 +485,10 @@ impl Challenge<'_> {
             Err(LeaseError::Connect(ConnectError::Refused(error))) if error.code == 1045 => {
                 self.context.forget(&account);
                 Err(self.denied(with_password))
+            }
+            Err(LeaseError::Connect(ConnectError::Refused(error))) if error.code == MUST_CHANGE_PASSWORD => {
+                self.is_expired = true;
+                Ok(account)
             }
             Err(LeaseError::Connect(ConnectError::Refused(error))) => Err(refuse(error, self.sequence)),
             Err(LeaseError::Connect(ConnectError::Method(method))) => {

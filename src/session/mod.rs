@@ -12,6 +12,7 @@ mod catch_up;
 mod client;
 mod context;
 mod cursors;
+mod expired;
 mod freshness;
 mod global_variables;
 mod hint_stack;
@@ -243,6 +244,7 @@ impl Session {
         session.take_user_s_level();
         session.take_idle_timeout();
         session.enter(logged_in.schema);
+        session.bind_expired(logged_in.expired);
         session.route.login_sequence = logged_in.sequence;
         session
     }
@@ -319,6 +321,11 @@ impl Session {
     }
 
     async fn run_command(&mut self, mut packet: Packet) -> Result<Next, SessionError> {
+        if self.is_expired() && Box::pin(self.with_expired_password(&mut packet)).await? {
+            while self.client.more(&mut packet).await?.is_some() {}
+            self.client.done(packet);
+            return Ok(Next::Command);
+        }
         let command = match Command::parse(packet.payload()) {
             Ok(command) => command,
             Err(error) => {
@@ -343,6 +350,9 @@ impl Session {
             Command::Statistics | Command::Debug => self.run_known(&mut packet, &route::SERVER).await?,
             Command::ProcessKill(id) => Box::pin(self.kill(u64::from(id), false, &mut packet)).await?,
             Command::SetOption(option) => self.set_option(option).await?,
+            Command::ResetConnection if self.pins.has_expired_password() => {
+                Box::pin(self.reset_after_change()).await?;
+            }
             Command::ResetConnection => {
                 self.profile = self.profile.after_reset(self.context.flavour());
                 Box::pin(self.undo_bound()).await;
@@ -466,6 +476,7 @@ impl Session {
                 self.take_user_s_level();
                 self.undo_bound().await;
                 self.reset(logged_in.schema);
+                self.bind_expired(logged_in.expired);
                 self.take_globals().await;
                 Ok(self.client.ok(self.status, logged_in.sequence).await?)
             }

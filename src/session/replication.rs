@@ -23,7 +23,8 @@ impl Session {
     /// frames. What the session has set, user variables above all, goes along; what else its own connection has is of no use
     /// to a reader.
     async fn leave_compressed(&mut self) {
-        if !self.context.fleet.servers.iter().any(|server| server.compresses()) {
+        let is_bound = self.pins.has_expired_password();
+        if is_bound || !self.context.fleet.servers.iter().any(|server| server.compresses()) {
             return;
         }
         self.profile = self.profile.uncompressed();

@@ -20,8 +20,11 @@ use super::{
 };
 use crate::{
     backend::{
-        BackendLost, ConnectError, Exchange, Lease, Server, ServerId, connect::ServerError, prepared::Source,
-        server::LeaseError, state::is_on,
+        BackendLost, ConnectError, Exchange, Lease, Server, ServerId,
+        connect::{MUST_CHANGE_PASSWORD, ServerError},
+        prepared::Source,
+        server::LeaseError,
+        state::is_on,
     },
     catalogue::Changing,
     error::{Answer, ClientError},
@@ -428,6 +431,13 @@ impl Session {
                     Err(Again::Held)
                 }
             }
+            // A login that was trusted without asking a server: none would have let it in but to change the password.
+            Err(LeaseError::Connect(ConnectError::Refused(error)))
+                if error.code == MUST_CHANGE_PASSWORD && self.route.last_server().is_none() =>
+            {
+                Box::pin(self.find_expired()).await.map_err(Failure::Told)?;
+                Err(Again::Anywhere(error.to_string()))
+            }
             Err(error) => Err(self.not_leased(&term.server, error, Role::Primary)?),
         })
     }
@@ -504,7 +514,12 @@ impl Session {
                 Ok(Again::NotOn(server.id))
             }
             LeaseError::Connect(error) if error.is_unreachable() => Ok(Again::Anywhere(error.to_string())),
-            LeaseError::Connect(ConnectError::Refused(refused)) => Err(Failure::Told(refused.into())),
+            LeaseError::Connect(ConnectError::Refused(refused)) => {
+                if refused.code == MUST_CHANGE_PASSWORD {
+                    self.context.accounts.refused(&self.account);
+                }
+                Err(Failure::Told(refused.into()))
+            }
             error => Err(ClientError::too_many_connections(&format!("{}: {error}", server.name)).into()),
         }
     }
@@ -692,6 +707,9 @@ impl Session {
         elsewhere: bool,
         wait: Option<Box<Wait>>,
     ) -> Result<CatchUp, BackendLost> {
+        if lease.is_expired() {
+            return Ok(CatchUp::with(lease.queries()));
+        }
         lease.connection().prepared.sweep(&self.context.fleet.sources);
         let tracking_lost = std::mem::take(&mut lease.connection().tracking_lost);
         let catch_up = CatchUp::with(lease.queries()).behind(self.flavour(), wait);

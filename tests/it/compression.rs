@@ -5,7 +5,7 @@ use dauphin_proto::command::code;
 use futures_util::{StreamExt as _, stream};
 use mysql_async::{Conn, prelude::Queryable as _};
 
-use crate::support::{Stage, check_with};
+use crate::support::{Flavour, Stage, check_own, check_with, raw::Refusal};
 
 const MIB: usize = 1 << 20;
 
@@ -168,5 +168,38 @@ fn an_old_client_s_packets_have_its_own_numbers() {
         }
         client.command(code::STATISTICS, b"").await.unwrap();
         assert!(client.packet().await.unwrap().starts_with(b"Uptime"));
+    });
+}
+
+#[test]
+fn a_server_that_takes_no_connections_in_clear_is_spoken_to_compressed() {
+    check_own("clear", &[Flavour::MySql], "monitor.interval = \"200ms\"", async |stage| {
+        stage.given("CREATE TABLE t (id INT PRIMARY KEY)").await;
+        for node in 0..3 {
+            let only = "SET GLOBAL protocol_compression_algorithms = 'zstd'";
+            stage.admin(node).await.query_drop(only).await.unwrap();
+        }
+        stage.dauphin.restart(&[]).await;
+        for _ in 0..3 {
+            let mut client = stage.client().await;
+            let (read, write) = (stage.mark(), stage.mark());
+            client.query_drop(format!("SELECT id FROM t /* {read} */")).await.unwrap();
+            stage.ran(&read).await.only_on_replicas(1);
+            client.query_drop(format!("REPLACE INTO t VALUES (1) /* {write} */")).await.unwrap();
+            stage.ran(&write).await.only_on_primary(1);
+            client.query_drop("START TRANSACTION").await.unwrap();
+            assert_eq!(status(&mut client, "Compression_algorithm").await, "zstd");
+        }
+        let log = stage.dauphin.log();
+        for server in ["db1", "db2", "db3"] {
+            let said =
+                log.lines().filter(|line| line.contains("takes no uncompressed") && line.contains(server));
+            assert_eq!(said.count(), 1, "{server}");
+        }
+        // A reader of the binary log cannot be given one that is compressed: it hears what the server says.
+        let mut reader = stage.raw().await;
+        reader.command(code::REGISTER_REPLICA, &[0; 18]).await.unwrap();
+        let refusal = reader.answer().await.unwrap_err().downcast::<Refusal>().unwrap();
+        assert_eq!(refusal.code, 3922, "{refusal}");
     });
 }

@@ -134,6 +134,33 @@ async fn of_another_method(stage: &mut Stage) {
     }
 }
 
+/// Without TLS libmysqlclient asks for a key by `sha256_password` always, by `caching_sha2_password` only if it is told to.
+#[test]
+fn libmysqlclient_is_asked_on_a_plain_connection_as_a_server_asks_it() {
+    let may_read_accounts = "account.user = \"admin\"\naccount.password = \"admin\"";
+    check_with(may_read_accounts, async |stage| {
+        if !stage.is_mysql() {
+            return;
+        }
+        let user = account(stage, "secret").await;
+        stage.given(&format!("ALTER USER {user}@'%' IDENTIFIED WITH sha256_password BY 'changed'")).await;
+        let primary = (stage.cluster.primary().address(), 3306).into();
+        for address in [primary, stage.dauphin.address] {
+            let says = b"\x0c_client_name\x08libmysql".to_vec();
+            let client = Raw::connect_saying(address, &user, "changed", Some(&stage.schema), says);
+            let mut client = client.await.unwrap();
+            assert_eq!(client.login, ["switch sha256_password", "key"], "{address}");
+            client.query("SELECT 1").await.unwrap();
+        }
+        let says = b"\x0c_client_name\x08libmysql".to_vec();
+        let wrong = Raw::connect_saying(stage.dauphin.address, &user, "other", None, says).await;
+        assert_eq!(wrong.err().unwrap().downcast::<Refusal>().unwrap().code, 1045);
+        let user = account(stage, "secret").await;
+        let other = Raw::connect(stage.dauphin.address, &user, "secret", None).await.unwrap();
+        assert_eq!(other.login, ["full", "key"]);
+    });
+}
+
 #[test]
 fn an_account_without_a_password_logs_in_without_one() {
     check(async |stage| {

@@ -21,6 +21,7 @@ mod connection_attributes;
 mod consistency;
 mod discovery;
 mod errors;
+mod expired_passwords;
 mod fence_command;
 mod follow_ups;
 mod group_replication;

@@ -369,6 +369,7 @@ fn proof(plugin: &str, nonce: &[u8; NONCE], password: &str) -> Result<Vec<u8>> {
         auth::CACHING_SHA2 if password.is_empty() => vec![0],
         auth::CACHING_SHA2 => auth::answer_sha2(nonce, password.as_bytes()),
         auth::NATIVE => auth::answer_native(nonce, password.as_bytes()),
+        auth::SHA256 => vec![auth::SHA256_REQUEST_KEY],
         other => bail!("this client does not know the method {other}"),
     })
 }
