@@ -144,6 +144,9 @@ fn one_that_cannot_be_prepared_uses_up_a_number_as_on_a_server() {
             for text in ["SELECT 1", "SELEC", "SELECT 2", "SELECT * FROM nowhere.t", "", "SELECT 3"] {
                 numbers.push(client.prepare(text).await.ok());
             }
+            // MariaDB counts on where the connection left off that had the thread before.
+            let before = if address == server { numbers[0].unwrap() - 1 } else { 0 };
+            let numbers: Vec<_> = numbers.iter().map(|number| number.map(|number| number - before)).collect();
             assert_eq!(numbers, [Some(1), None, Some(3), None, None, Some(6)], "{address}");
         }
     });
