@@ -28,7 +28,7 @@ options! {
         /// The same where that statement left warnings or an error; beyond linger only as long as nobody waits for a connection.
         linger_warnings: Duration = duration("0s", "1h").or("5m");
         /// Whether what passes between sessions and servers is compressed, and how; a server that does not offer it is spoken
-        /// to uncompressed.
+        /// to uncompressed, and one that takes nothing else compressed as it offers.
         compression: Compression = compression().or("off");
     }
 }
