@@ -216,6 +216,16 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Ends its servers, those that run.
+    #[allow(dead_code)] // most clusters live as long as their test program
+    pub async fn end(&self) {
+        for node in &self.nodes {
+            if node.container.is_running().await.unwrap_or(false) {
+                node.kill();
+            }
+        }
+    }
+
     pub fn primary(&self) -> &Node {
         &self.nodes[0]
     }

@@ -121,7 +121,7 @@ pub fn check_own(name: &str, flavours: &[Flavour], options: &str, story: impl As
     on_both(async |flavour| {
         if flavours.contains(&flavour) {
             let cluster = start(flavour, name).await;
-            play(Box::leak(Box::new(cluster)), options, &story).await;
+            play_and_end(cluster, options, &story).await;
         }
     });
 }
@@ -132,7 +132,7 @@ pub fn check_nameless(name: &str, options: &str, story: impl AsyncFn(&mut Stage)
     on_both(async |flavour| {
         let cluster = Cluster::start_with(flavour, name, &["--skip-name-resolve"]).await;
         let cluster = cluster.unwrap_or_else(|error| panic!("cluster of {}: {error:#}", flavour.name()));
-        play(Box::leak(Box::new(cluster)), options, &story).await;
+        play_and_end(cluster, options, &story).await;
     });
 }
 
@@ -141,7 +141,7 @@ pub fn check_group(options: &str, story: impl AsyncFn(&mut Stage) + Sync) {
     on_both(async |flavour| {
         if flavour == Flavour::MySql {
             let cluster = Cluster::start_group("group").await.unwrap_or_else(|error| panic!("{error:#}"));
-            play(Box::leak(Box::new(cluster)), options, &story).await;
+            play_and_end(cluster, options, &story).await;
         }
     });
 }
@@ -150,6 +150,13 @@ async fn start(flavour: Flavour, name: &str) -> Cluster {
     Cluster::start(flavour, name)
         .await
         .unwrap_or_else(|error| panic!("cluster of {}: {error:#}", flavour.name()))
+}
+
+/// Plays on servers that nobody needs afterwards: they would be in the way of other stories until all are played.
+async fn play_and_end(cluster: Cluster, options: &str, story: &impl AsyncFn(&mut Stage)) {
+    let cluster = Box::leak(Box::new(cluster));
+    play(cluster, options, story).await;
+    cluster.end().await;
 }
 
 async fn play(cluster: &'static Cluster, options: &str, story: &impl AsyncFn(&mut Stage)) {
