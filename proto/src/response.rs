@@ -448,7 +448,7 @@ fn check_control(header: Header) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-/// What a result set begins with: "Text Resultset" of the manual, but the flag stands behind the count (seen on MySQL 9.7).
+/// What a result set begins with; the flag stands behind the count (seen on MySQL 9.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ColumnCount {
     /// How many columns there are.

@@ -42,7 +42,7 @@ pub struct Observed {
 /// Transactions of the primary's own that a replica has and the primary lacks. A replica may have one for a moment before the primary
 /// has committed it, and for as long as that waits for acknowledgements; for good only if the primary has lost it: it was reset
 /// (`RESET BINARY LOGS AND GTIDS`), restored from a backup, or crashed without having synced its binary log. Its next
-/// transactions get the same numbers, and a replica takes them for those that it has (seen on MySQL 9.7).
+/// transactions get the same numbers, and a replica takes them for those that it has (seen with `RESET`, on MySQL 9.7).
 #[derive(Debug, Clone, Default)]
 pub struct Ahead {
     /// Those that it had each time since then, and when that was.
